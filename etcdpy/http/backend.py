@@ -1,0 +1,86 @@
+"""Backend: what the handlers need of a member.  The tests give them a small one of their own."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from etcdpy.tree.command import Command
+from etcdpy.tree.event import Event
+from etcdpy.tree.watch import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """One member of the cluster as the API shows it; an unstarted one has no name."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]  # ascending
+    client_urls: tuple[str, ...]  # ascending
+
+
+@dataclass(frozen=True, slots=True)
+class RaftStatus:
+    """Where the member stands in its log, when a response is written."""
+
+    commit: int
+    term: int
+    leader_id: int  # 0 when none is known
+
+
+class Backend(Protocol):
+    """The member, as the handlers see it."""
+
+    @property
+    def cluster_id(self) -> int:
+        """The cluster's id, fixed for its life."""
+
+    @property
+    def cluster_version(self) -> str | None:
+        """The agreed cluster version, None until there is one."""
+
+    def now_ns(self) -> int:
+        """Return the wall clock, Unix nanoseconds."""
+
+    def raft_status(self) -> RaftStatus:
+        """Return commit index, term and leader as they are now."""
+
+    def propose(self, command: Command) -> "asyncio.Future[Event]":
+        """Replicate and apply `command`; the future has its event or its EtcdError."""
+
+    def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
+        """Read the local tree.  Raises: EtcdError."""
+
+    async def linearize(self) -> None:
+        """Wait until the local tree holds all that was acknowledged before the call.
+
+        Raises: EtcdError 300 when that can't be known in time.
+        """
+
+    def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
+        """Register a watch.  Raises: EtcdError 401."""
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Forget a watch; harmless when it has ended already."""
+
+    def count_auth_probe(self) -> None:
+        """Count the look-up of the auth switch that each keys request makes."""
+
+    def members(self) -> list[MemberInfo]:
+        """Return all members, ascending by id."""
+
+    def leader(self) -> MemberInfo | None:
+        """Return the leader, None while there is none."""
+
+    def store_stats(self) -> Mapping[str, int]:
+        """Return the operation counters, in the API's names and order."""
+
+    def self_stats(self) -> Mapping[str, Any]:
+        """Return the JSON object of `/v2/stats/self`, in the API's field order."""
+
+    def leader_stats(self) -> Mapping[str, Any] | None:
+        """Return the JSON object of `/v2/stats/leader`, None when this member does not lead."""
+
+    async def is_healthy(self) -> bool:
+        """Tell whether a leader is known and a quorum answers within 1 s."""
