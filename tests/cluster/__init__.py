@@ -1,0 +1,1 @@
+"""Real processes and faults: kill -9, signals, damaged files, a full disk."""

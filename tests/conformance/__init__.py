@@ -1,0 +1,1 @@
+"""Clients, recordings and bad input against whole servers."""
