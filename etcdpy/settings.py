@@ -1,0 +1,136 @@
+"""How one setting is described and read: from a flag or the environment (text) or from YAML.
+
+A leaf below `config`, which lists the settings: here is what they have in common.  A kind knows
+how its text is parsed and which type the YAML value must have; a setting adds name, unit, bound
+and help.  The refusals are those of Go's `flag` and `encoding/json`, as scripts know them.
+Source: spec/config.md sections 1 and 3.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from etcdpy.errors import ConfigError
+from etcdpy.urls import parse_urls
+
+UINT64_MAX = 2**64 - 1
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+#: Go's integer literals: base prefixes, and `_` between digits.
+_GO_NUMBER = re.compile(
+    r"0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9][0-9]*(?:_[0-9]+)*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of setting.  `parse` raises ValueError with the reason that a refusal quotes."""
+
+    name: str  # as the documentation says it
+    yaml_type: str  # as etcd's decoder says it
+    parse: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one setting is called and what it means; its type and default are the field's."""
+
+    flag: str
+    kind: Kind
+    section: str
+    help: str
+    unit: str = ""
+    bound: str = ""
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return flag_to_env(self.flag)
+
+
+def flag_to_env(flag: str) -> str:
+    """Return the name of the environment variable that stands for `flag`."""
+    return "ETCD_" + flag.upper().replace("-", "_")
+
+
+def parse_bool(text: str) -> bool:
+    """Read a boolean as Go does.  Raises: ValueError."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("parse error")
+
+
+def parse_number(text: str) -> int:
+    """Read an unsigned 64-bit number, decimal or with a base prefix.  Raises: ValueError."""
+    if not _GO_NUMBER.fullmatch(text):
+        raise ValueError("parse error")
+    is_bare_octal = (text[0] == "0" and text[1:2].isdigit()) or text[:2] == "0_"
+    value = int(text.replace("_", ""), 8 if is_bare_octal else 0)
+    if value > UINT64_MAX:
+        raise ValueError("value out of range")
+    return value
+
+
+def parse_url_list(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of URLs.  Raises: ValueError."""
+    return parse_urls(text.split(","))
+
+
+def parse_choice(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a parser that takes the given words only."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError("invalid value")
+        return text
+
+    return parse
+
+
+TEXT = Kind("text", "string", str)
+BOOLEAN = Kind("boolean", "bool", parse_bool)
+NUMBER = Kind("number", "uint", parse_number)
+NUMBER64 = Kind("number", "uint64", parse_number)
+URLS = Kind("URL list", "string", parse_url_list)
+CLUSTER_STATE = Kind("`new` or `existing`", "string", parse_choice(("new", "existing")))
+
+
+def check_yaml_type(setting: Setting, value: object) -> object:
+    """Return the YAML value if its type is the setting's, without any coercion.
+
+    Raises: ConfigError in the words of etcd's decoder.
+    """
+    wanted = setting.kind.yaml_type
+    found = json_type(value)
+    if wanted == "string" and isinstance(value, str):
+        return value
+    if wanted == "bool" and isinstance(value, bool):
+        return value
+    if wanted in ("uint", "uint64") and found == "number":
+        assert isinstance(value, int | float)
+        if value == int(value) and 0 <= value <= UINT64_MAX:
+            return int(value)
+        found = f"number {json.dumps(value)}"
+    raise ConfigError(
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+        f" {found} into Go struct field configYAML.{setting.flag} of type {wanted}"
+    )
+
+
+def json_type(value: object) -> str:
+    """Return what JSON calls the type of `value`."""
+    match value:
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case _:
+            return "string"
