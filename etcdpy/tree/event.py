@@ -5,7 +5,9 @@ Paths are full internal paths (`/1/foo` is the client's `/foo`); the http packag
 Source: spec/keys.md sections 8 and 9.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
 
 GET = "get"
 SET = "set"
@@ -15,6 +17,12 @@ COMPARE_AND_SWAP = "compareAndSwap"
 DELETE = "delete"
 COMPARE_AND_DELETE = "compareAndDelete"
 EXPIRE = "expire"
+
+# An action as read from disk, to the one object that all events of it share.
+ACTIONS = {
+    action: action
+    for action in (SET, CREATE, UPDATE, COMPARE_AND_SWAP, DELETE, COMPARE_AND_DELETE, EXPIRE)
+}
 
 
 class NodeView(NamedTuple):
@@ -45,5 +53,18 @@ class Event(NamedTuple):
     action: str
     node: NodeView
     prev_node: NodeView | None
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on an event
     is_refresh: bool = False
+
+
+_ViewFields = tuple[
+    bytes, bytes | None, bool, int | None, int, list[NodeView] | None, int, int
+]  # as NodeView declares them
+
+# A value from the tuple of all its fields: half the time of the class's own constructor
+# (tests/tree/measure.py: 0.11 against 0.22 us), three times per write.
+new_view = cast("Callable[[_ViewFields], NodeView]", partial(tuple.__new__, NodeView))
+new_event = cast(
+    "Callable[[tuple[str, NodeView, NodeView | None, int, bool]], Event]",
+    partial(tuple.__new__, Event),
+)

@@ -1,0 +1,208 @@
+"""The tree as rows, and the tree from rows.
+
+Rows are flat tuples of ints, bytes, str, bool and None (events nest one level more), so that
+msgpack packs them as they are.  They come lazily, one per step, so that a caller can write them in
+slices; nothing here recurses.  Their order: one header, the nodes (depth first, parents before
+children), the events (ascending), one end row with the counts, without which rows are incomplete.
+
+A node's row has its depth and name, not its path: a tree of 10,000 levels would otherwise write
+its names ten thousand times.  Row kinds and the format version are a disk format: a new meaning
+takes a new number.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any
+
+from etcdpy.errors import FatalError
+from etcdpy.tree.event import ACTIONS, Event, NodeView
+from etcdpy.tree.expiry import Expiry
+from etcdpy.tree.history import EVENTS_MAX, History
+from etcdpy.tree.node import Node, new_directory, walk
+from etcdpy.tree.stats import STAT_NAMES, Stats
+from etcdpy.tree.tree import Tree
+
+FORMAT_VERSION = 1
+
+Row = tuple[Any, ...]
+
+
+class RowKind(IntEnum):
+    """A row's first field."""
+
+    HEADER = 0  # kind, format version, index, counters
+    NODE = 1  # kind, depth, name, value (None: directory), modified, created, expiration
+    EVENT = 2  # kind, action, node, prev_node, index, is_refresh
+    END = 3  # kind, count of nodes, count of events
+
+
+# Plain ints: what msgpack gives back, and what is compared a million times.
+HEADER, NODE, EVENT, END = map(int, RowKind)
+
+
+def rows(tree: Tree) -> Iterator[Row]:
+    """Yield all rows of `tree`, lazily; it must not change until the last one is taken."""
+    yield (HEADER, FORMAT_VERSION, tree.index, tree.stats.counts())
+    node_count = 0
+    for depth, name, node in walk(tree.root):
+        node_count += 1
+        value = node.value if node.children is None else None
+        modified, created = node.modified_index, node.created_index
+        yield (NODE, depth, name, value, modified, created, node.expiration_ns)
+    for event in tree.history:
+        prev = None if event.prev_node is None else _flat(event.prev_node)
+        yield (EVENT, event.action, _flat(event.node), prev, event.index, event.is_refresh)
+    yield (END, node_count, len(tree.history))
+
+
+def restore(source: Iterable[Sequence[Any]]) -> Tree:
+    """Return the tree whose rows `source` gives.
+
+    Raises: FatalError when the rows are of another format version, damaged or incomplete.
+    """
+    restorer = Restorer()
+    for row in source:
+        restorer.feed(row)
+    return restorer.finish()
+
+
+class Restorer:
+    """Takes rows one by one; for a caller that restores in slices."""
+
+    def __init__(self) -> None:
+        self._tree = Tree()
+        self._tree.root = new_directory(0)
+        self._path = [self._tree.root]  # the directories that a next node may lie in, by depth
+        self._names: list[bytes] = []  # of _path, without the root's
+        self._expirations: list[tuple[int, bytes]] = []
+        self._events: list[Event] = []
+        self._node_count = 0
+        self._row_count = 0
+        self._phase = -1  # the kind of the last row
+
+    def feed(self, row: Sequence[Any]) -> None:
+        """Take the next row.
+
+        Raises: FatalError when it can't be the next row of a tree.
+        """
+        self._row_count += 1
+        kind = row[0] if row else None
+        try:
+            if kind == NODE and self._phase in (HEADER, NODE):
+                self._add_node(row)
+            elif kind == EVENT and self._phase in (NODE, EVENT):
+                self._add_event(row)
+            elif kind == HEADER and self._phase < 0:
+                self._begin(row)
+            elif kind == END and self._phase in (NODE, EVENT):
+                self._check_end(row)
+            else:
+                raise self._damage(f"a row of kind {kind!r} is out of place")
+        except (TypeError, ValueError) as error:
+            raise self._damage(str(error)) from error
+        assert isinstance(kind, int)
+        self._phase = kind
+
+    def finish(self) -> Tree:
+        """Return the restored tree.
+
+        Raises: FatalError when rows are missing.
+        """
+        if self._phase != END:
+            raise self._damage("the end row is missing")
+        self._tree.expiry = Expiry(self._expirations)
+        self._tree.history = History(self._events)
+        return self._tree
+
+    def _damage(self, reason: str) -> FatalError:
+        return FatalError(f"snapshot of the tree is damaged at row {self._row_count}: {reason}")
+
+    def _begin(self, row: Sequence[Any]) -> None:
+        _, version, index, counts = row
+        if version != FORMAT_VERSION:
+            raise FatalError(
+                f"snapshot of the tree has format version {version!r}, "
+                f"this program reads version {FORMAT_VERSION}"
+            )
+        _check_ints(index, *counts)
+        if len(counts) != len(STAT_NAMES):
+            raise ValueError(f"{len(counts)} counters instead of {len(STAT_NAMES)}")
+        self._tree.index = index
+        self._tree.stats = Stats(*counts)
+
+    def _add_node(self, row: Sequence[Any]) -> None:
+        _, depth, name, value, modified, created, expiration_ns = row
+        if type(name) is not bytes or not name or b"/" in name:
+            raise ValueError(f"a node's name is {name!r}")
+        _check_ints(depth, modified, created)
+        if not 1 <= depth <= len(self._path):
+            raise ValueError(f"a node of depth {depth} has no parent")
+        siblings = self._path[depth - 1].children
+        assert siblings is not None
+        if name in siblings:
+            raise ValueError(f"the name {name!r} comes twice")
+        if value is not None and type(value) is not bytes:
+            raise ValueError(f"a node's value is of type {type(value).__name__}")
+        node = Node(value or b"", {} if value is None else None, created, expiration_ns)
+        if modified != created:  # else the two share one int object
+            node.modified_index = modified
+        siblings[name] = node
+        self._node_count += 1
+        if value is None or expiration_ns is not None:
+            self._enter(depth, name, node)
+
+    def _enter(self, depth: int, name: bytes, node: Node) -> None:
+        """Note a directory as the place of what follows, and an expiration with its path."""
+        del self._names[depth - 1 :]
+        if node.expiration_ns is not None:
+            _check_ints(node.expiration_ns)
+            path = b"/" + b"/".join([*self._names, name])
+            self._expirations.append((node.expiration_ns, path))
+        del self._path[depth:]
+        if node.children is not None:
+            self._names.append(name)
+            self._path.append(node)
+
+    def _add_event(self, row: Sequence[Any]) -> None:
+        _, action, node, prev_node, index, is_refresh = row
+        if action not in ACTIONS:
+            raise ValueError(f"an event's action is {action!r}")
+        _check_ints(index)
+        if self._events and index != self._events[-1].index + 1:
+            raise ValueError(f"event {index} follows event {self._events[-1].index}")
+        prev = None if prev_node is None else _unflat(prev_node)
+        event = Event(ACTIONS[action], _unflat(node), prev, index, bool(is_refresh))
+        self._events.append(event)
+
+    def _check_end(self, row: Sequence[Any]) -> None:
+        _, node_count, event_count = row
+        if (node_count, event_count) != (self._node_count, len(self._events)):
+            raise ValueError(
+                f"{self._node_count} nodes and {len(self._events)} events "
+                f"instead of {node_count!r} and {event_count!r}"
+            )
+        if event_count > EVENTS_MAX or (event_count and self._events[-1].index != self._tree.index):
+            raise ValueError(f"the events do not end at index {self._tree.index}")
+
+
+def _check_ints(*values: object) -> None:
+    for value in values:
+        if type(value) is not int:
+            raise ValueError(f"{value!r} is not a number")
+
+
+def _flat(view: NodeView) -> Row:
+    """Return an event's node as a row field; it has no listing."""
+    assert view.nodes is None
+    key, value, is_dir, expiration_ns, ttl_s, _, modified, created = view
+    return (key, value, is_dir, expiration_ns, ttl_s, modified, created)
+
+
+def _unflat(fields: Sequence[Any]) -> NodeView:
+    key, value, is_dir, expiration_ns, ttl_s, modified, created = fields
+    if type(key) is not bytes or not (value is None or type(value) is bytes):
+        raise ValueError("an event's key or value is not bytes")
+    _check_ints(ttl_s, modified, created)
+    if expiration_ns is not None:
+        _check_ints(expiration_ns)
+    return NodeView(key, value, bool(is_dir), expiration_ns, ttl_s, None, modified, created)
