@@ -59,7 +59,7 @@ def parse_file(node: dict[str, Any]) -> File:
 
 
 class Writer(threading.Thread):
-    """One connection that writes until it is told to stop or its connection breaks."""
+    """One connection that writes until it breaks, which it may do once `ending` is set."""
 
     def __init__(self, url: str, name: str, seed: str, ending: threading.Event) -> None:
         super().__init__(name=name, daemon=True)
@@ -74,7 +74,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._ending.is_set() and not self.faults:
+            while not self.faults:
                 self._write_once()
         except (NotSentError, OSError, http.client.HTTPException) as error:
             if not self._ending.is_set():

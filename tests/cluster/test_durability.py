@@ -67,7 +67,9 @@ def write_until_killed(member: Member, plan: Round) -> list[Write]:
         assert not writer.is_alive(), f"{writer.name} still waits for an answer"
     faults = [fault for writer in writers for fault in writer.faults]
     assert not faults, faults[:10]
-    return [write for writer in writers for write in writer.writes]
+    writes = [write for writer in writers for write in writer.writes]
+    assert len(writes) > WRITERS, "hardly any load: the round shows nothing"
+    return writes
 
 
 def come_back(member: Member, plan: Round) -> range:
