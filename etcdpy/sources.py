@@ -280,9 +280,10 @@ def _parse_yaml(text: bytes) -> object:
         raise ConfigError(
             f"error converting YAML to JSON: yaml: {_yaml_line(error)}{error.problem}"
         ) from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"error converting YAML to JSON: yaml: {reason}") from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(f"error converting YAML to JSON: yaml: {error.reason}") from None
+    except ValueError as error:  # a scalar that its tag does not allow, such as `!!int x`
+        raise ConfigError(f"error converting YAML to JSON: yaml: {error}") from None
 
 
 def _yaml_line(error: yaml.MarkedYAMLError) -> str:
