@@ -117,10 +117,30 @@ def _start(config: Config) -> int:
     for text in version_lines():
         log.info("%s", text)
     try:
+        _refuse_unserved(config)
         return member.run(config)
     except (ConfigError, FatalError) as refusal:
         log.critical("%s", refusal)
         return refusal.exit_code if isinstance(refusal, ConfigError) else 1
+
+
+def _refuse_unserved(config: Config) -> None:
+    """Refuse listeners of kinds that this version does not have.  Raises: ConfigError."""
+    for url in config.listen_peer_urls:
+        if url.startswith("https:"):
+            address = url.removeprefix("https://")
+            raise ConfigError(
+                f"cannot listen on TLS for {address}: KeyFile and CertFile are not presented"
+            )
+    for url in config.listen_client_urls:
+        if url.startswith("https:"):
+            raise ConfigError(
+                "TLS key/cert (--cert-file, --key-file) must be provided for client url"
+                f" {url} with HTTPS scheme"
+            )
+    for url in config.listen_peer_urls + config.listen_client_urls:
+        if url.startswith("unix"):
+            raise ConfigError(f"cannot listen on {url}: this version has no unix sockets")
 
 
 def _refuse(refusal: ConfigError) -> int:

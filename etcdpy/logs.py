@@ -123,7 +123,7 @@ class CapnslogFormatter(logging.Formatter):
             line = f"{stamp}.{micros:06d} {letter} | {part}: {message}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return line.encode("utf-8", "backslashreplace").decode()
 
 
 class ZapFormatter(logging.Formatter):
