@@ -1,0 +1,17 @@
+"""http: the faces of a member, from bytes to values and back.
+
+The main object is `app.HttpServer`, one for the client port and one for the peer port:
+
+    server = HttpServer(backend, CLIENT_ROUTES)
+    await server.start(sockets)     # accepts, and stays silent
+    server.set_ready()              # answers
+    await server.stop()             # cuts
+
+A request passes `connection` (aiohttp's protocol with etcd's manners), `app` (the adapter),
+`routes` (which face), then a face.  The keys API is made of pure functions: `target`, `form`,
+`params` and `keys` read a request, `events`, `gojson` and `wire` write the answer, `watch` feeds
+a client that waits.  Only `app` and `connection` know aiohttp, so that another protocol can stand
+in front of the same functions.
+
+It never decides what is allowed to happen: that is the member's, seen through `backend.Backend`.
+"""

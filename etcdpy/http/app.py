@@ -1,0 +1,275 @@
+"""The HTTP servers of a member: sockets, aiohttp, and the way from a request to its face.
+
+A file of its own because it is the adapter: the faces know values, `connection` knows aiohttp's
+insides, and here the two meet.  Rules for changing it: no answer is decided here, and nothing of
+a request is read before the server is ready, which is when the member has published itself.
+Source: spec/cluster.md section 6, spec/watch.md section 5.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from etcdpy.errors import EtcdError
+from etcdpy.http import health, keys, machines, members, stats, version, wire
+from etcdpy.http.backend import Backend
+from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
+from etcdpy.http.keys import KeysRenderer
+from etcdpy.http.refused import Understood
+from etcdpy.http.routes import Match, Route, Routes
+from etcdpy.http.target import TargetError
+from etcdpy.http.watch import EventRenderer, WatchFeed
+from etcdpy.http.wire import Framing, Request, Response
+
+DEFAULT_LIMITS = Limits()
+
+_KEYS = Route(None, keys.ALLOWED)
+_CLIENT_FACES = {
+    b"/version": Route(version.get_version, b"GET"),
+    b"/health": Route(health.get_health, b"GET"),
+    b"/v2/machines": Route(machines.get_machines, b"GET,HEAD"),
+    b"/v2/stats/self": Route(stats.get_self, b"GET"),
+    b"/v2/stats/leader": Route(stats.get_leader, b"GET"),
+    b"/v2/stats/store": Route(stats.get_store, b"GET"),
+}
+_PEER_FACES = {
+    b"/version": Route(version.get_version, b"GET"),
+    b"/members": Route(members.get_peer_members, b"GET"),
+}
+CLIENT_ROUTES = Routes(
+    _CLIENT_FACES,
+    {keys.PREFIX: _KEYS, members.PREFIX: Route(members.serve_members, members.ALLOWED)},
+)
+PEER_ROUTES = Routes(_PEER_FACES, {})
+
+# How long stopping waits for bytes that were written already to leave.
+_FLUSH_S = 0.05
+
+
+class _AiohttpServer(web.Server):
+    """aiohttp's low-level server, with connections of ours."""
+
+    def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server.handle, loop=loop)
+        self._http_server = server
+
+    def __call__(self) -> RequestHandler:
+        return self._http_server.make_connection(self)
+
+
+class HttpServer:
+    """Serves one set of routes on any number of listening sockets.
+
+    Connections are accepted from `start` on and stay silent until `set_ready`; `stop` cuts them
+    within milliseconds, watches without the end of their bodies.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        routes: Routes,
+        *,
+        cors: bytes = wire.CORS,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._backend = backend
+        self._routes = routes
+        self._cors = cors
+        self._limits = limits
+        self._date = wire.DateLine()
+        self._render_event = EventRenderer()
+        self._renderer: KeysRenderer | None = None
+        self._ready = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._aiohttp: _AiohttpServer | None = None
+        self._servers: list[asyncio.Server] = []
+
+    # Life
+
+    async def start(
+        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Accept connections on bound sockets, which are ours from now on."""
+        loop = asyncio.get_running_loop()
+        self._aiohttp = _AiohttpServer(self, loop)
+        for sock in sockets:
+            server = await loop.create_server(self._aiohttp, sock=sock, ssl=tls, backlog=1024)
+            self._servers.append(server)
+
+    def set_ready(self) -> None:
+        """Begin to answer: the member has joined, its cluster id is known."""
+        self._renderer = KeysRenderer(self._backend.cluster_id)
+        self._ready.set()
+
+    async def stop(self) -> None:
+        """Close listeners and connections; returns when all tasks have ended."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        connections = self._connections()
+        transports = [c.transport for c in connections if c.transport is not None]
+        for connection in connections:
+            connection.cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._flush(transports)
+
+    async def _flush(self, transports: list[asyncio.Transport]) -> None:
+        """Give written bytes a moment to leave, then abort those whose clients don't read."""
+        slow = [transport for transport in transports if transport.get_write_buffer_size()]
+        if slow:
+            await asyncio.sleep(_FLUSH_S)
+        for transport in slow:
+            transport.abort()
+
+    def _connections(self) -> list[Connection]:
+        if self._aiohttp is None:
+            return []
+        return [c for c in self._aiohttp.connections if isinstance(c, Connection)]
+
+    def make_connection(self, server: web.Server) -> Connection:
+        """Return the protocol of a connection that was just accepted."""
+        return Connection(
+            server,
+            asyncio.get_running_loop(),
+            answer_refused=self._answer_refused,
+            date=self._date,
+            cors=self._cors,
+            limits=self._limits,
+        )
+
+    # Requests
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; called by aiohttp in a task of the request's own."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if not self._ready.is_set():
+                await self._ready.wait()
+            return await self._serve(request, connection_of(request))
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, request: web.BaseRequest, connection: Connection) -> Sent:
+        method = request.method
+        framing = wire.PLAIN
+        is_http10 = request.version.minor == 0
+        if method == "HEAD" or is_http10 or not request.keep_alive:
+            framing = Framing(method == "HEAD", is_http10, bool(request.keep_alive))
+        expectation = request.headers.get("Expect", "")
+        if expectation and expectation.lower() != "100-continue":
+            return connection.respond(Response(417, is_bare=True, is_closing=True), framing)
+        try:
+            match = self._routes.resolve(
+                method, request.raw_path.encode("utf-8", "surrogateescape")
+            )
+        except TargetError:
+            return connection.refuse(400)
+        if isinstance(match, Response):
+            return connection.respond(match, framing)
+        values = Request(method, match.path, match.raw_query)
+        if match.route.handler is not None:
+            return connection.respond(await match.route.handler(self._backend, values), framing)
+        if method in keys.METHODS_WITH_FORM:
+            values = await self._read_form(values, request, connection)
+        return await self._serve_keys(values, connection, framing)
+
+    def _answer_refused(self, understood: Understood) -> Response | None:
+        """Return the answer to a request that only the parser did not understand."""
+        try:
+            found = self._routes.resolve(understood.method, understood.target)
+        except TargetError:
+            return None
+        return None if isinstance(found, Match) else found
+
+    async def _read_form(
+        self, values: Request, request: web.BaseRequest, connection: Connection
+    ) -> Request:
+        """Return the request with its form, as far as it could be read.
+
+        Raises: ConnectionError for a client that stops sending.
+        """
+        content_type = request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape")
+        if not keys.has_form(content_type):
+            return values._replace(content_type=content_type)
+        if "Expect" in request.headers:
+            connection.send(wire.CONTINUE)
+        body, error = b"", b""
+        try:
+            body = await connection.read_body(request.content, keys.FORM_BYTES_MAX)
+        except BodyError as broken:
+            error = broken.cause
+        except TimeoutError as slow:
+            connection.cut()
+            raise ConnectionError("the request body does not come") from slow
+        if len(body) > keys.FORM_BYTES_MAX:
+            body, error = b"", keys.FORM_TOO_LARGE
+        return values._replace(content_type=content_type, body=body, body_error=error)
+
+    async def _serve_keys(self, values: Request, connection: Connection, framing: Framing) -> Sent:
+        """Do what a keys request asks for."""
+        backend, renderer = self._backend, self._renderer
+        assert renderer is not None
+        try:
+            plan = keys.parse(values, backend.now_ns())
+            backend.count_auth_probe()
+            if isinstance(plan, keys.Watch):
+                return await self._serve_watch(plan, connection, framing)
+            if isinstance(plan, keys.Write):
+                event = await backend.propose(plan.command)
+                response = renderer.respond(event, backend.raft_status(), plan.is_value_hidden)
+            else:
+                if plan.is_quorum:
+                    await backend.linearize()
+                event = backend.get(
+                    plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
+                )
+                response = renderer.respond(event, backend.raft_status())
+        except EtcdError as error:
+            response = renderer.respond_error(error)
+        return connection.respond(response, framing)
+
+    async def _serve_watch(
+        self, plan: keys.Watch, connection: Connection, framing: Framing
+    ) -> Sent:
+        """Hold the connection for a watch until it ends on either side.
+
+        Raises: EtcdError 401.
+        """
+        backend, renderer = self._backend, self._renderer
+        assert renderer is not None
+        watcher = backend.watch(
+            plan.path, is_recursive=plan.is_recursive, is_stream=plan.is_stream, since=plan.since
+        )
+        is_whole: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def end(is_body_whole: bool) -> None:
+            connection.feed = None
+            backend.unwatch(watcher)
+            if not is_whole.done():
+                is_whole.set_result(is_body_whole)
+
+        feed = WatchFeed(
+            watcher, self._render_event, connection.send, end, is_chunked=not framing.is_http10
+        )
+        connection.feed = feed
+        headers = renderer.head_lines(watcher.start_index, backend.raft_status())
+        feed.start(connection.stream_head(headers, framing))
+        if connection.is_half_closed:
+            feed.finish()
+        elif not connection.is_open:
+            feed.cut()
+        try:
+            is_kept = await is_whole and framing.is_keep_alive and not framing.is_http10
+        finally:
+            feed.cut()
+        return Sent(connection, is_kept=is_kept)

@@ -1,0 +1,103 @@
+"""Events and errors of the keys API as JSON, with the client's paths in place of the internal ones.
+
+A file of its own because it is where camelCase exists, and because it must stay iterative: a tree
+can be 10,000 levels deep.
+Source: spec/keys.md section 8, spec/errors.md.
+"""
+
+from etcdpy.errors import ERROR_TEXTS, EtcdError
+from etcdpy.http.gojson import format_time, quote
+from etcdpy.tree.event import Event, NodeView
+
+# Where the tree keeps the clients' keys; clients never see it.
+KEYS_ROOT = b"/1"
+_KEYS_ROOT_SIZE = len(KEYS_ROOT)
+
+_ERROR_HEADS = {
+    code: b'{"errorCode":%d,"message":%b,' % (code, quote(text.message.encode()))
+    for code, text in ERROR_TEXTS.items()
+}
+_ACTION_ONLY = b'{"action":"%b"}\n'
+
+
+def render_event(event: Event) -> bytes:
+    """Return the event's JSON object and its newline."""
+    prev_node = event.prev_node
+    if prev_node is None:
+        return b'{"action":"%b","node":%b}\n' % (event.action.encode(), render_node(event.node))
+    return b'{"action":"%b","node":%b,"prevNode":%b}\n' % (
+        event.action.encode(),
+        render_node(event.node),
+        render_node(prev_node),
+    )
+
+
+def render_action(event: Event) -> bytes:
+    """Return the reply of a write with noValueOnSuccess."""
+    return _ACTION_ONLY % event.action.encode()
+
+
+def render_error(error: EtcdError) -> bytes:
+    """Return the error's JSON object and its newline."""
+    head = _ERROR_HEADS[error.code]
+    cause = error.cause.removeprefix(KEYS_ROOT)
+    if cause:
+        return b'%b"cause":%b,"index":%d}\n' % (head, quote(cause), error.index)
+    return b'%b"index":%d}\n' % (head, error.index)
+
+
+def render_node(node: NodeView) -> bytes:
+    """Return the node's JSON object, with all that it shows below it."""
+    if not node.nodes:
+        before, after = _head_of(node), _tail_of(node)
+        return b"{%b%b%b}" % (before, b"," if before and after else b"", after)
+    parts = [b'{%b,"nodes":[' % _head_of(node)]
+    open_nodes = [(iter(node.nodes), node)]
+    is_first = True
+    while open_nodes:
+        children, parent = open_nodes[-1]
+        child = next(children, None)
+        if child is None:
+            open_nodes.pop()
+            tail = _tail_of(parent)
+            parts.append(b"],%b}" % tail if tail else b"]}")
+            is_first = False
+            continue
+        if not is_first:
+            parts.append(b",")
+        if child.nodes:
+            parts.append(b'{%b,"nodes":[' % _head_of(child))
+            open_nodes.append((iter(child.nodes), child))
+            is_first = True
+        else:
+            parts.append(b"{%b,%b}" % (_head_of(child), _tail_of(child)))
+            is_first = False
+    return b"".join(parts)
+
+
+def _head_of(node: NodeView) -> bytes:
+    """Return the fields in front of `nodes`; never empty for a directory or a node with a key."""
+    head = b""
+    if len(node.key) > _KEYS_ROOT_SIZE:
+        head = b'"key":%b' % quote(node.key[_KEYS_ROOT_SIZE:])
+    if node.value is not None:
+        head += b',"value":%b' % quote(node.value)
+    if node.is_dir:
+        head += b',"dir":true' if head else b'"dir":true'
+    if node.expiration_ns is not None:
+        head += b',"expiration":"%b"' % format_time(node.expiration_ns).encode()
+        if node.ttl_s:
+            head += b',"ttl":%d' % node.ttl_s
+    return head
+
+
+def _tail_of(node: NodeView) -> bytes:
+    """Return the fields behind `nodes`; empty for the root only, whose indexes are 0."""
+    if node.modified_index and node.created_index:
+        return b'"modifiedIndex":%d,"createdIndex":%d' % (node.modified_index, node.created_index)
+    fields = []
+    if node.modified_index:
+        fields.append(b'"modifiedIndex":%d' % node.modified_index)
+    if node.created_index:
+        fields.append(b'"createdIndex":%d' % node.created_index)
+    return b",".join(fields)

@@ -1,0 +1,186 @@
+"""The keys API: from a request's values to what is to be done, from its outcome to a response.
+
+Pure functions, called by whatever protocol stands in front: `parse` says what a request wants
+(or raises the refusal that needs no state), the caller lets the member do it, and `respond_*`
+make the answer.  No sockets, no awaiting, no aiohttp here.
+Source: spec/keys.md sections 6, 7, 9, 11 and 16.
+"""
+
+from typing import NamedTuple
+
+from etcdpy.errors import ERROR_TEXTS, EtcdError
+from etcdpy.http import params
+from etcdpy.http.backend import RaftStatus
+from etcdpy.http.events import KEYS_ROOT, render_action, render_error, render_event
+from etcdpy.http.form import FORM_TYPE, FormError, media_type
+from etcdpy.http.params import Form, Params
+from etcdpy.http.wire import JSON_TYPE, Request, Response
+from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.event import CREATE, SET, Event
+
+PREFIX = b"/v2/keys"
+ALLOWED = b"HEAD,GET,PUT,POST,DELETE"
+METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
+METHODS_WITH_FORM = frozenset(("PUT", "POST"))
+
+# A form body may be this long; one byte more is refused.
+FORM_BYTES_MAX = 10 * 1024 * 1024
+FORM_TOO_LARGE = b"http: POST too large"
+
+_NS_PER_S = 1_000_000_000
+_PREFIX_SIZE = len(PREFIX)
+
+
+class Write(NamedTuple):
+    """A change to propose."""
+
+    command: Command
+    is_value_hidden: bool = False
+
+
+class Read(NamedTuple):
+    """A look-up in the local tree; a quorum one waits for `linearize` first."""
+
+    path: bytes
+    is_recursive: bool = False
+    is_sorted: bool = False
+    is_quorum: bool = False
+
+
+class Watch(NamedTuple):
+    """A request to be told of changes from `since` on (0: from now)."""
+
+    path: bytes
+    is_recursive: bool
+    is_stream: bool
+    since: int
+
+
+Plan = Write | Read | Watch
+
+
+def parse(request: Request, now_ns: int) -> Plan:
+    """Return what the request wants; its path is clean and under `PREFIX`, its verb allowed.
+
+    Raises: EtcdError with index 0 for parameters that cannot be.
+    """
+    method = request.method
+    form = None
+    if method in METHODS_WITH_FORM:
+        form = Form(request.content_type, request.body, request.body_error)
+    asked = params.parse(method, request.raw_query, form)
+    path = KEYS_ROOT + request.path[_PREFIX_SIZE:].rstrip(b"/")
+    if method == "GET":
+        if asked.is_wait and not asked.is_quorum:
+            return Watch(path, asked.is_recursive, asked.is_stream, asked.wait_index)
+        return Read(path, asked.is_recursive, asked.is_sorted, asked.is_quorum)
+    if method == "HEAD":
+        return Read(path, asked.is_recursive, asked.is_sorted)
+    return Write(_command(method, path, asked, now_ns), asked.is_value_hidden)
+
+
+def _command(method: str, path: bytes, asked: Params, now_ns: int) -> Command:
+    """Return the change that a PUT, POST or DELETE stands for."""
+    if method == "DELETE":
+        return _removal(path, asked, now_ns)
+    expiration_ns = None if asked.ttl_s is None else expiration(now_ns, asked.ttl_s)
+    if method == "POST" or asked.prev_exist is False:
+        return Command(
+            CommandKind.CREATE,
+            now_ns,
+            path,
+            asked.value,
+            is_dir=asked.is_dir,
+            is_unique=method == "POST",
+            expiration_ns=expiration_ns,
+        )
+    is_compare = asked.prev_value is not None or asked.prev_index > 0
+    if not is_compare and asked.prev_exist is None:
+        kind = CommandKind.SET
+    else:
+        kind = CommandKind.COMPARE_AND_SWAP if is_compare else CommandKind.UPDATE
+    return Command(
+        kind,
+        now_ns,
+        path,
+        asked.value,
+        is_dir=asked.is_dir,
+        is_refresh=asked.is_refresh,
+        expiration_ns=expiration_ns,
+        prev_value=asked.prev_value,
+        prev_index=asked.prev_index,
+    )
+
+
+def _removal(path: bytes, asked: Params, now_ns: int) -> Command:
+    """Return the change that a DELETE stands for."""
+    if asked.prev_value is not None or asked.prev_index > 0:
+        return Command(
+            CommandKind.COMPARE_AND_DELETE,
+            now_ns,
+            path,
+            prev_value=asked.prev_value,
+            prev_index=asked.prev_index,
+        )
+    return Command(
+        CommandKind.DELETE,
+        now_ns,
+        path,
+        is_dir=asked.is_dir or asked.is_recursive,
+        is_recursive=asked.is_recursive,
+    )
+
+
+def expiration(now_ns: int, ttl_s: int) -> int:
+    """Return when a TTL ends, in signed 64-bit nanoseconds that wrap as etcd's do."""
+    return _int64(now_ns + _int64(ttl_s * _NS_PER_S))
+
+
+def _int64(number: int) -> int:
+    """Return `number` as 64 bits hold it."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
+def has_form(content_type: bytes) -> bool:
+    """Tell whether a body of that type is read; a malformed type is refused without reading."""
+    try:
+        return media_type(content_type) == FORM_TYPE
+    except FormError:
+        return False
+
+
+class KeysRenderer:
+    """Turns outcomes into responses of one cluster, whose id is in every one of them."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, cluster_id: int) -> None:
+        self._headers = JSON_TYPE + b"X-Etcd-Cluster-Id: %x\r\n" % cluster_id
+
+    def respond(self, event: Event, raft: RaftStatus, is_value_hidden: bool = False) -> Response:
+        """Return the answer to a read or write that worked."""
+        action = event.action
+        is_created = action == CREATE or (action == SET and event.prev_node is None)
+        is_short = is_value_hidden and action in _ACTIONS_WITH_VALUE
+        return Response(
+            201 if is_created else 200,
+            self.head_lines(event.index, raft),
+            render_action(event) if is_short else render_event(event),
+        )
+
+    def respond_error(self, error: EtcdError) -> Response:
+        """Return the answer to what was refused."""
+        headers = b"%bX-Etcd-Index: %d\r\n" % (self._headers, error.index)
+        return Response(ERROR_TEXTS[error.code].status, headers, render_error(error))
+
+    def head_lines(self, index: int, raft: RaftStatus) -> bytes:
+        """Return the header lines of a success (a watch's too) at a store index."""
+        return b"%bX-Etcd-Index: %d\r\nX-Raft-Index: %d\r\nX-Raft-Term: %d\r\n" % (
+            self._headers,
+            index,
+            raft.commit,
+            raft.term,
+        )
+
+
+_ACTIONS_WITH_VALUE = frozenset(("set", "create", "update", "compareAndSwap"))

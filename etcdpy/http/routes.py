@@ -1,0 +1,89 @@
+"""Which face answers which path and method: the order of the checks before any handler.
+
+A file of its own because this order is part of the API and the same for every face: OPTIONS,
+unclean path, unknown path, wrong method.
+Source: spec/keys.md section 1, spec/observability.md section 0.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from etcdpy.http import target, wire
+from etcdpy.http.backend import Backend
+from etcdpy.http.wire import Request, Response
+
+Handler = Callable[[Backend, Request], Awaitable[Response]]
+
+_OPTIONS = Response(200)
+_OPTIONS_OF_SERVER = Response(200, is_bare=True)
+_BAD_ASTERISK = Response(400, is_closing=True)
+
+
+class Route(NamedTuple):
+    """One face: its handler, and its methods in the order in which a 405 names them.
+
+    The keys API has no handler here: it can hold a connection, which only `app` knows how to do.
+    """
+
+    handler: Handler | None
+    allowed: bytes
+
+
+class Match(NamedTuple):
+    """A request that has found its face."""
+
+    route: Route
+    path: bytes
+    raw_query: bytes
+
+
+class Routes:
+    """A table of exact paths and one of subtrees, whose paths begin with `key + b"/"`."""
+
+    __slots__ = ("_exact", "_methods", "_subtrees")
+
+    def __init__(self, exact: Mapping[bytes, Route], subtrees: Mapping[bytes, Route]) -> None:
+        self._exact = {**exact, **subtrees}
+        self._subtrees = tuple((path + b"/", route) for path, route in subtrees.items())
+        self._methods = {
+            route.allowed: frozenset(route.allowed.decode().split(","))
+            for route in self._exact.values()
+        }
+
+    def resolve(self, method: str, raw_target: bytes) -> Match | Response:
+        """Return the face for a request, or the answer that it gets without one.
+
+        Raises: target.TargetError when the target cannot stand in a request line.
+        """
+        path, raw_query = target.split(raw_target)
+        if method == "OPTIONS":
+            return _OPTIONS_OF_SERVER if raw_target == b"*" else _OPTIONS
+        if raw_target == b"*":
+            return _BAD_ASTERISK
+        cleaned = target.clean(path)
+        if cleaned != path and method != "CONNECT":
+            return _redirect(method, cleaned, raw_query)
+        route = self._find(path)
+        if route is None:
+            return wire.NOT_FOUND
+        if method not in self._methods[route.allowed]:
+            return wire.method_not_allowed(route.allowed)
+        return Match(route, path, raw_query)
+
+    def _find(self, path: bytes) -> Route | None:
+        for prefix, route in self._subtrees:
+            if path.startswith(prefix):
+                return route
+        return self._exact.get(path)
+
+
+def _redirect(method: str, path: bytes, raw_query: bytes) -> Response:
+    """Return the 301 to the clean path; only GET has a page, HEAD its type, others nothing."""
+    redirect = target.redirect_to(path, raw_query)
+    location = b"Location: %b\r\n" % redirect.location
+    if method not in ("GET", "HEAD"):
+        return Response(301, location)
+    headers = b"Content-Type: text/html; charset=utf-8\r\n" + location
+    if method == "HEAD":
+        return Response(301, headers, is_length_hidden=True)
+    return Response(301, headers, redirect.page)

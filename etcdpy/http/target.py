@@ -1,0 +1,88 @@
+"""From a request target to a path: decoding, cleaning, redirects, as Go's net/http does it.
+
+A file of its own because the path of a key is data: it must be taken from the raw bytes of the
+request line, decoded exactly once, and never be put right by a framework on its way.
+Source: spec/keys.md sections 1 and 2.
+"""
+
+import html
+import re
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes
+
+from etcdpy.http.form import EscapeError, unescape
+
+_BAD_BYTE = re.compile(rb"[\x00-\x20\x7f]")
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_PATH_SAFE = "-_.~$&+,/:;=@"
+
+
+class Target(NamedTuple):
+    """A request target, taken apart: the decoded path and the query as it came."""
+
+    path: bytes
+    raw_query: bytes
+
+
+class TargetError(ValueError):
+    """The target is not one that a request line may carry."""
+
+
+def split(raw: bytes) -> Target:
+    """Take a target apart; the host of an absolute one is ignored.
+
+    Raises: TargetError for control bytes, bad escapes, and what is neither path nor URL.
+    """
+    if _BAD_BYTE.search(raw):
+        raise TargetError("control byte or space in the target")
+    path, _, query = raw.partition(b"?")
+    if path[:1] != b"/":
+        path = _path_of_url(path)
+    if b"%" in path:
+        try:
+            path = unescape(path)
+        except EscapeError as error:
+            raise TargetError(str(error)) from error
+    return Target(path, query)
+
+
+def _path_of_url(text: bytes) -> bytes:
+    """Return the path of `*` or of an absolute URL."""
+    if text == b"*":
+        return text
+    match = _ABSOLUTE.match(text)
+    if match is None:
+        raise TargetError("neither a path nor a URL")
+    return text[match.end() :]
+
+
+def clean(path: bytes) -> bytes:
+    """Return the shortest equal path; a trailing slash stays."""
+    if path[:1] == b"/" and b"//" not in path and b"/." not in path:
+        return path
+    kept: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            if kept:
+                kept.pop()
+        elif part not in (b"", b"."):
+            kept.append(part)
+    cleaned = b"/" + b"/".join(kept)
+    return cleaned + b"/" if path.endswith(b"/") and kept else cleaned
+
+
+class Redirect(NamedTuple):
+    """Where an unclean path points, for the header and for the page."""
+
+    location: bytes
+    page: bytes
+
+
+def redirect_to(path: bytes, raw_query: bytes) -> Redirect:
+    """Return the redirect to a cleaned path, which keeps the query as it came."""
+    url = quote_from_bytes(path, _PATH_SAFE).encode()
+    if raw_query:
+        url += b"?" + raw_query
+    location = b"".join(b"%c" % byte if byte < 0x80 else b"%%%02x" % byte for byte in url)
+    text = html.escape(url.decode("latin-1")).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    return Redirect(location, b'<a href="%b">Moved Permanently</a>.\n\n' % text.encode("latin-1"))

@@ -1,0 +1,20 @@
+"""GET /version: the server's version and the one that the cluster has agreed on.
+
+Source: spec/observability.md section 1.
+"""
+
+from etcdpy.http import gojson
+from etcdpy.http.backend import Backend
+from etcdpy.http.wire import JSON_TYPE, Request, Response
+
+# The release whose behaviour this server has; clients decide by it what they may ask for.
+SERVER_VERSION = "3.4.23"
+
+
+async def get_version(backend: Backend, request: Request) -> Response:
+    """Answer GET /version."""
+    versions = {
+        "etcdserver": SERVER_VERSION,
+        "etcdcluster": backend.cluster_version or "not_decided",
+    }
+    return Response(200, JSON_TYPE, gojson.dumps(versions))

@@ -1,0 +1,129 @@
+"""A member without log, disk or cluster: a tree that applies at once what is proposed.
+
+It is what `etcdpy.http` needs of a member and no more, so that the faces are tested alone.  Its
+indexes are those of a fresh single member: the first client write has index 4, raft index 5.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from etcdpy.errors import EtcdError
+from etcdpy.http.backend import MemberInfo, RaftStatus
+from etcdpy.http.gojson import format_time
+from etcdpy.tree import command as tree_command
+from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.event import Event
+from etcdpy.tree.members import Member, add_member, publish, set_cluster_version
+from etcdpy.tree.tree import Tree
+from etcdpy.tree.watch import Watcher
+
+MEMBER_ID = 0x9E737FEBB6B99EEE
+CLUSTER_ID = 0xC8730D66636FF140
+PEER_URL = "http://127.0.0.1:22380"
+CLIENT_URL = "http://127.0.0.1:22379"
+SYNC_PERIOD_S = 0.5
+
+
+class TreeBackend:
+    """The Backend of a single member that is always ready, leads, and never fails."""
+
+    def __init__(self) -> None:
+        self.tree = Tree()
+        self.commit = 4
+        self.is_well = True
+        self.has_leader = True
+        self._started_ns = time.time_ns()
+        now_ns = self._started_ns
+        add_member(self.tree, Member(MEMBER_ID, (PEER_URL,)), now_ns)
+        tree_command.apply(self.tree, publish(MEMBER_ID, "default", (CLIENT_URL,), now_ns))
+        tree_command.apply(self.tree, set_cluster_version("3.4.0", now_ns))
+        assert self.tree.index == 3
+
+    @property
+    def cluster_id(self) -> int:
+        return CLUSTER_ID
+
+    @property
+    def cluster_version(self) -> str | None:
+        return "3.4.0"
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def raft_status(self) -> RaftStatus:
+        return RaftStatus(self.commit, 2, MEMBER_ID)
+
+    def propose(self, command: Command) -> "asyncio.Future[Event]":
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self.commit += 1
+        try:
+            outcome = tree_command.apply(self.tree, command)
+        except EtcdError as refusal:
+            future.set_exception(refusal)
+        else:
+            assert isinstance(outcome, Event)
+            future.set_result(outcome)
+        self._tell_watchers()
+        return future
+
+    def _tell_watchers(self) -> None:
+        for watcher in self.tree.hub.take_ready():
+            if watcher.owner is not None:
+                watcher.owner.wake()
+
+    async def expire_forever(self) -> None:
+        """Do what a leader does while anything can expire."""
+        while True:
+            await asyncio.sleep(SYNC_PERIOD_S)
+            if self.tree.has_expiring:
+                self.commit += 1
+                sync = Command(CommandKind.SYNC, self.now_ns(), limit=1000)
+                tree_command.apply(self.tree, sync)
+                self._tell_watchers()
+
+    def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
+        return self.tree.get(
+            path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=self.now_ns()
+        )
+
+    async def linearize(self) -> None:
+        await asyncio.sleep(0)
+
+    def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
+        return self.tree.watch(path, is_recursive=is_recursive, is_stream=is_stream, since=since)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        self.tree.unwatch(watcher)
+
+    def count_auth_probe(self) -> None:
+        self.tree.stats.gets_fail += 1
+
+    def members(self) -> list[MemberInfo]:
+        return [MemberInfo(MEMBER_ID, "default", (PEER_URL,), (CLIENT_URL,))]
+
+    def leader(self) -> MemberInfo | None:
+        return self.members()[0] if self.has_leader else None
+
+    def store_stats(self) -> Mapping[str, int]:
+        return self.tree.stats.as_json(self.tree.hub.count)
+
+    def self_stats(self) -> Mapping[str, Any]:
+        started = format_time(self._started_ns)
+        leader = {"leader": f"{MEMBER_ID:x}", "uptime": "1s", "startTime": started}
+        return {
+            "name": "default",
+            "id": f"{MEMBER_ID:x}",
+            "state": "StateLeader",
+            "startTime": started,
+            "leaderInfo": leader,
+            "recvAppendRequestCnt": 0,
+            "sendAppendRequestCnt": 0,
+        }
+
+    def leader_stats(self) -> Mapping[str, Any] | None:
+        return {"leader": f"{MEMBER_ID:x}", "followers": {}} if self.has_leader else None
+
+    async def is_healthy(self) -> bool:
+        return self.is_well
