@@ -17,6 +17,10 @@ from typing import NamedTuple
 
 from etcdpy.errors import COMPARE_FAILED, KEY_EXISTS, KEY_NOT_FOUND
 from tests.simulation.history import Answer, Ask, Operation, Seen
+from tests.simulation.violation import Violation
+
+LINEARIZABILITY = "linearizability"
+INDEXES = "indexes follow real time"
 
 #: Configurations that one search may visit before it gives up undecided.
 VISITS_MAX = 200_000
@@ -48,10 +52,6 @@ class Undecided(Exception):
     """The search gave up: too much is concurrent."""
 
 
-class Violation(Exception):
-    """What clients saw contradicts the promise; the text says which operations."""
-
-
 def learn(operations: Sequence[Operation]) -> Known:
     """Return what all answers say of each value's indexes.
 
@@ -68,7 +68,8 @@ def learn(operations: Sequence[Operation]) -> Known:
             indexes = (seen.modified, seen.created)
             if known.setdefault(seen.value, indexes) != indexes:
                 raise Violation(
-                    f"{seen.value!r} was seen with indexes {known[seen.value]} and {indexes}"
+                    LINEARIZABILITY,
+                    f"{seen.value!r} was seen with indexes {known[seen.value]} and {indexes}",
                 )
     return known
 
@@ -275,7 +276,9 @@ def check_key(key: bytes, operations: Sequence[Operation]) -> None:
     if find_witness(operations, known) is not None:
         return
     if not search(operations, known):
-        raise Violation(f"the {len(operations)} operations on {key!r} are not linearizable")
+        raise Violation(
+            LINEARIZABILITY, f"the {len(operations)} operations on {key!r} are not linearizable"
+        )
 
 
 def check_indexes(operations: Sequence[Operation]) -> None:
@@ -294,7 +297,7 @@ def check_indexes(operations: Sequence[Operation]) -> None:
         if operation.is_write and not answer.code:
             other = writers.setdefault(answer.index, operation)
             if other is not operation:
-                raise Violation(f"writes {other} and {operation} share an index")
+                raise Violation(INDEXES, f"writes {other} and {operation} share an index")
         moments.append((operation.called, True, operation, answer))
         moments.append((operation.returned, False, operation, answer))
     moments.sort(key=lambda moment: moment[0])
@@ -307,5 +310,7 @@ def check_indexes(operations: Sequence[Operation]) -> None:
         floor = floors.pop(operation.number)
         is_new = operation.is_write and not answer.code
         if answer.index < floor + int(is_new):
-            raise Violation(f"index {floor} had been answered before the call of {operation}")
+            raise Violation(
+                INDEXES, f"index {floor} had been answered before the call of {operation}"
+            )
         highest = max(highest, answer.index)

@@ -122,6 +122,8 @@ class Profile:
     inflight_count_max: int
     segment_bytes: int
     key_count: int
+    history_count: int  # events that the tree keeps
+    turn: int  # how long a member gathers before it handles a batch, 0 for not at all
     is_wired: bool  # messages travel as bytes, through encode and decode
 
 
@@ -174,11 +176,13 @@ def _draw_profile(random: Random, voter_count: int) -> Profile:
         heartbeat_ticks=heartbeat_ticks,
         sync_min=sync // 5,
         sync_max=sync * random.choice((1, 4)),
-        snapshot_count=random.choice((15, 60, 250, 1000)),
+        snapshot_count=random.choice((20, 60, 250, 1_000)),
         tail_count=random.choice((0, 5, 50)),
         append_bytes_max=random.choice((200, 1_000, 1 << 20)),
         inflight_count_max=random.choice((1, 4, 256)),
         segment_bytes=random.choice((2_000, 20_000, 1 << 26)),
+        history_count=random.choice((30, 200, 1_000)),
+        turn=random.choice((0, 0, 50 * US)),
         key_count=random.choice((1, 3, 8)),
         is_wired=random.random() < 0.1,
     )

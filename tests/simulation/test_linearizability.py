@@ -9,7 +9,6 @@ from etcdpy.errors import COMPARE_FAILED, KEY_EXISTS, KEY_NOT_FOUND
 from tests.simulation.history import NEVER, Answer, Ask, History, Operation, Seen
 from tests.simulation.linearizability import (
     ABSENT,
-    Violation,
     check_indexes,
     check_key,
     find_witness,
@@ -18,6 +17,7 @@ from tests.simulation.linearizability import (
     search,
     step,
 )
+from tests.simulation.violation import Violation
 
 KEY = b"/1/k"
 

@@ -12,8 +12,9 @@ from etcdpy.errors import EVENT_INDEX_CLEARED, EtcdError
 from etcdpy.tree.event import COMPARE_AND_DELETE, DELETE, EXPIRE, Event
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
-from tests.simulation.linearizability import Violation
+from tests.simulation.violation import Violation
 
+WATCHERS = "watchers see each event once and in order"
 REMOVALS = (DELETE, COMPARE_AND_DELETE, EXPIRE)
 
 
@@ -69,6 +70,10 @@ class Session:
             self.began = self.expected = self.watcher.start_index + 1
         self.take()
 
+    def wake(self) -> None:
+        """Be told that there is something to take; as `owner` of a watcher."""
+        self.take()
+
     def disconnect(self) -> None:
         """Lose the connection; what the member still held for it is lost too."""
         if self.watcher is not None and self._tree is not None:
@@ -89,12 +94,14 @@ class Session:
     def _see(self, event: Event) -> None:
         index = event.index
         if not matches(self.path, self.is_recursive, event):
-            raise Violation(f"{self} was told of {event}, which is not its matter")
+            raise Violation(WATCHERS, f"{self} was told of {event}, which is not its matter")
         is_repeat = bool(self.seen) and self.seen[-1] == (index, event.node.key)
         if is_repeat and self.is_stream and event.action in REMOVALS:
             return  # the API's own oddity: a removal comes twice to a stream at that very key
         if index < self.expected:
-            raise Violation(f"{self} was told of {event} after it had seen {self.expected - 1}")
+            raise Violation(
+                WATCHERS, f"{self} was told of {event} after it had seen {self.expected - 1}"
+            )
         self.seen.append((index, event.node.key))
         self.expected = index + 1
 
@@ -115,7 +122,7 @@ class Session:
             return
         missed = [place for place in wanted if place not in seen]
         extra = [place for place in seen if place not in wanted]
-        raise Violation(f"{self} missed {missed[:3]}, had {extra[:3]} too many")
+        raise Violation(WATCHERS, f"{self} missed {missed[:3]}, had {extra[:3]} too many")
 
     def _is_excused(self, index: int) -> bool:
         return any(low <= index < high for low, high in self.gaps)
