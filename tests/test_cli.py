@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy import ETCD_VERSION, cli
+from etcdpy import ETCD_VERSION, cli, member
 from etcdpy.config import FIELDS, Config
 from etcdpy.errors import ConfigError, FatalError
 
@@ -64,7 +64,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         configs.append(config)
         return 0
 
-    monkeypatch.setattr(cli.member, "run", run)
+    monkeypatch.setattr(member, "run", run)
     return configs
 
 
@@ -225,14 +225,14 @@ def test_what_stops_a_member_ends_as_one_critical_line(
     def fail(_config: Config) -> int:
         raise refusal
 
-    monkeypatch.setattr(cli.member, "run", fail)
+    monkeypatch.setattr(member, "run", fail)
     outcome = run()
     assert outcome.code == code
     assert outcome.err_lines[-1] == "C | etcdmain: why"
 
 
 def test_the_members_exit_code_is_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.member, "run", lambda _config: 3)
+    monkeypatch.setattr(member, "run", lambda _config: 3)
     assert run().code == 3
 
 
@@ -289,7 +289,7 @@ def test_an_interrupt_ends_the_command_by_that_signal(
         raise KeyboardInterrupt
 
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(cli.member, "run", interrupt)
+    monkeypatch.setattr(member, "run", interrupt)
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     before = signal.getsignal(signal.SIGINT)
     try:

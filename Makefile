@@ -1,0 +1,62 @@
+# Each target makes the virtual environment that it needs and needs nothing else but Python.
+#
+#   make run                        a member on 127.0.0.1:2379, data in ./default.etcd
+#   make run ARGS='--name a'        the same with flags
+#   make test ARGS='tests/tree -x'  some of the tests
+
+PYTHON ?= python3
+JOBS ?= auto
+ARGS ?=
+# How many times the usual number of examples the soak gives to each property test.
+SOAK_EXAMPLES ?= 20
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.ready-to-run
+DEV_STAMP := $(VENV)/.ready-to-develop
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test check bench soak simulate clean
+
+run: $(RUN_STAMP)
+	@exec $(BIN)/etcdpy $(ARGS)
+
+test: $(DEV_STAMP)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak" $(ARGS)
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV_STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Hours of what `make test` does in minutes: more rounds, more seeds, more examples.
+soak: $(DEV_STAMP)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
+	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
+
+simulate: $(DEV_STAMP)
+	$(PYTEST) -n $(JOBS) tests/simulation $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache .coverage*
+	find etcdpy tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "etcdpy needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUN_STAMP)

@@ -1,0 +1,70 @@
+"""What holds for every suite: no process is left behind, and the time of each suite is shown."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+TESTS = Path(__file__).parent
+#: How long a process that was told to end may take to be gone.
+END_DEADLINE_S = 5.0
+
+#: Seconds of work that a suite may take on 2 cores.  Shown, not enforced: a test that fails because
+#: a machine was busy teaches people to ignore failures.
+BUDGETS_S = {
+    "cluster": 240,
+    "conformance": 240,
+    "consensus": 60,
+    "http": 90,
+    "simulation": 180,
+    "store": 90,
+    "tree": 120,
+    "style": 30,
+    "packaging": 30,
+    "top": 30,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """Fail if a module's tests leave a child of ours running; end it, so that only they fail."""
+    before = set(_children())
+    yield
+    left = [child for child in _children() if child not in before]
+    _, alive = psutil.wait_procs(left, timeout=END_DEADLINE_S)
+    names = [_describe(child) for child in alive]
+    for child in alive:
+        child.kill()
+    psutil.wait_procs(alive, timeout=END_DEADLINE_S)
+    assert not names, f"left running: {names}"
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return str(process.pid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seconds of work per suite, summed over all workers."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[_suite(report.nodeid)] += report.duration
+    terminalreporter.section("seconds of work per suite (budget on 2 cores)")
+    for suite, spent in sorted(seconds.items()):
+        budget = BUDGETS_S.get(suite)
+        terminalreporter.write_line(f"{suite:12} {spent:7.1f} ({budget or 'none'})")
+
+
+def _suite(nodeid: str) -> str:
+    parts = Path(nodeid.partition("::")[0]).parts
+    return parts[1] if len(parts) > 2 else "top"
