@@ -1,0 +1,158 @@
+"""Committed entries to their state machines, and results back to who waits for them.
+
+An entry's data is an envelope: who proposed it (member id and a random number of its boot), the
+proposal's counter, the kind of state machine, and the command's bytes.  Only an entry of this very
+boot may answer a waiting proposal: one of an earlier boot can still commit, and its counter may
+equal one of ours.  A new state machine is a new row of `_machines`.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from etcdpy.consensus.codec import decode_conf_change
+from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
+from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.tree import command as tree_command
+from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.event import Event
+from etcdpy.tree.tree import Tree
+
+#: State machines by number; the numbers stand in logs on disk.
+TREE = 1
+
+_ORIGIN = struct.Struct(">QQ")  # member id, boot number
+_HEAD = struct.Struct(">16sQB")  # origin, counter, state machine
+_HEAD_BYTES = _HEAD.size
+
+#: Proposals that may wait at once; each holds its command, so this bounds memory under overload.
+PENDING_MAX = 100_000
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A proposal of this boot that has not been applied yet."""
+
+    command: Command
+    result: "asyncio.Future[Event]"
+    deadline_s: float  # loop time
+
+
+class Applications:
+    """Applies committed entries to the tree, in order, and resolves the proposals of this boot.
+
+    `on_conf_change` applies a configuration change to what the application knows of the members
+    and tells whether it took effect; `on_sync` is told of each SYNC that was applied.
+    Invariant: `applied` is the index of the last entry given to `apply`.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        member_id: int,
+        boot: int,
+        applied: int,
+        on_conf_change: Callable[[ConfChange], bool],
+        on_sync: Callable[[Command], None],
+    ) -> None:
+        self.tree = tree
+        self.applied = applied
+        self._origin = _ORIGIN.pack(member_id, boot)
+        self._counter = 0
+        self._pending: dict[int, _Pending] = {}  # by counter; deadlines ascend with it
+        self._on_conf_change = on_conf_change
+        self._on_sync = on_sync
+        self._machines: dict[int, Callable[[bytes], None]] = {TREE: self._run_foreign}
+
+    def register(
+        self, command: Command, result: "asyncio.Future[Event]", deadline_s: float
+    ) -> bytes:
+        """Return the entry data for `command`; its outcome will be set on `result`.
+
+        Raises: EtcdError 300 when `PENDING_MAX` proposals wait already.
+        """
+        if len(self._pending) >= PENDING_MAX:
+            raise EtcdError(RAFT_INTERNAL, b"etcdserver: too many requests")
+        self._counter = counter = self._counter + 1
+        self._pending[counter] = _Pending(command, result, deadline_s)
+        return _HEAD.pack(self._origin, counter, TREE) + tree_command.encode(command)
+
+    def wrap(self, command: Command) -> bytes:
+        """Return the entry data for a command that nobody waits for."""
+        return _HEAD.pack(self._origin, 0, TREE) + tree_command.encode(command)
+
+    def withdraw(self, now_s: float, cause: bytes) -> None:
+        """Fail the proposals whose time is up; they may still be applied later."""
+        while self._pending:
+            counter = next(iter(self._pending))
+            waiting = self._pending[counter]
+            if waiting.deadline_s > now_s:
+                return
+            del self._pending[counter]
+            if not waiting.result.done():
+                waiting.result.set_exception(EtcdError(RAFT_INTERNAL, cause))
+
+    def withdraw_all(self, cause: bytes) -> None:
+        """Fail every waiting proposal: the member stops."""
+        self.withdraw(float("inf"), cause)
+
+    def apply(self, entries: Sequence[Entry]) -> list[int]:
+        """Apply `entries`, the next ones of the log; return the indexes of refused conf changes.
+
+        Raises: FatalError for a gap or for an entry that this version can't read.
+        """
+        refused: list[int] = []
+        for entry in entries:
+            if entry.index != self.applied + 1:
+                raise FatalError(f"entry {entry.index} was handed out after {self.applied}")
+            if entry.kind == EntryKind.CONF_CHANGE:
+                if not self._on_conf_change(decode_conf_change(entry.data)):
+                    refused.append(entry.index)
+            elif entry.data:  # a new leader's first entry is empty
+                self._apply_normal(entry)
+            self.applied = entry.index
+        return refused
+
+    def _apply_normal(self, entry: Entry) -> None:
+        if len(entry.data) < _HEAD_BYTES:
+            raise FatalError(f"entry {entry.index} can't be read: it has no whole head")
+        origin, counter, machine = _HEAD.unpack_from(entry.data)
+        waiting = self._pending.pop(counter, None) if origin == self._origin else None
+        if waiting is not None:
+            # Our own command object is what these bytes were packed from: nothing to decode.
+            self._run(waiting.command, waiting.result)
+            return
+        run = self._machines.get(machine)
+        if run is None:
+            raise FatalError(f"entry {entry.index} is for the unknown state machine {machine}")
+        try:
+            run(entry.data[_HEAD_BYTES:])
+        except ValueError as error:
+            raise FatalError(f"entry {entry.index} can't be read: {error}") from error
+
+    def _run_foreign(self, data: bytes) -> None:
+        """Run a tree command that another member, or another boot, has proposed."""
+        self._run(tree_command.decode(data), None)
+
+    def _run(self, command: Command, result: "asyncio.Future[Event] | None") -> None:
+        try:
+            outcome = tree_command.apply(self.tree, command)
+        except EtcdError as refusal:
+            if result is not None and not result.done():
+                result.set_exception(refusal)
+            return
+        if result is not None and not result.done():
+            assert isinstance(outcome, Event)  # nobody waits for a SYNC
+            result.set_result(outcome)
+        if command.kind == CommandKind.SYNC:
+            self._on_sync(command)
+        if self.tree.hub.ready:
+            self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        """Wake the owners at once, so that a batch can't overflow a watcher that is being read."""
+        for watcher in self.tree.hub.take_ready():
+            if watcher.owner is not None:
+                watcher.owner.wake()

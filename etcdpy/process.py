@@ -1,0 +1,195 @@
+"""One member as one process: its event loop, listeners, data directory, signals and end.
+
+The order of the start is etcd's: peer listeners, client listeners, the directory's lock, the log.
+Signals keep their default action until the member is ready.  A graceful stop ends by the very
+signal that asked for it, so that whoever waits sees what it expects; as PID 1 it exits with 0.
+Source: spec/cluster.md sections 1, 6 and 11; spec/config.md section 5.
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+
+import uvloop
+
+from etcdpy import ETCD_VERSION
+from etcdpy.bootstrap import start_up
+from etcdpy.config import Config
+from etcdpy.listeners import close_listeners, listening_address, open_listeners
+from etcdpy.logs import NOTICE
+from etcdpy.member import Member
+from etcdpy.store.datadir import DataDir, DataDirInUseError
+from etcdpy.store.files import Files, OsFiles, UnsyncedFiles
+
+main_log = logging.getLogger("etcdpy.etcdmain")
+embed_log = logging.getLogger("etcdpy.embed")
+server_log = logging.getLogger("etcdpy.etcdserver")
+store_log = logging.getLogger("etcdpy.store")
+os_log = logging.getLogger("etcdpy.pkg.osutil")
+
+#: How often a locked data directory is tried again, and after how long the operator is told.
+LOCK_RETRY_S = 0.2
+LOCK_WARN_S = 10.0
+
+_SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
+
+
+def run(config: Config) -> int:
+    """Run a member until a signal or a fault ends it; return the exit code.
+
+    Raises: ConfigError or FatalError where the member can't start or go on.
+    """
+    _raise_descriptor_limit()
+    _log_settings(config)
+    peer_sockets = open_listeners(config.listen_peer_urls)
+    try:
+        client_sockets = open_listeners(config.listen_client_urls)
+        try:
+            data_dir = _lock_data_dir(config)
+            try:
+                return _run_locked(config, data_dir, client_sockets, peer_sockets)
+            finally:
+                data_dir.close()
+        finally:
+            close_listeners(client_sockets)
+    finally:
+        close_listeners(peer_sockets)
+
+
+def _run_locked(
+    config: Config,
+    data_dir: DataDir,
+    client_sockets: list[socket.socket],
+    peer_sockets: list[socket.socket],
+) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        received = runner.run(_serve(config, data_dir, client_sockets, peer_sockets))
+    if os.getpid() == 1:
+        return 0
+    # End as the signal would have ended us: shells and supervisors tell the two apart.
+    signal.signal(received, signal.SIG_DFL)
+    os.kill(os.getpid(), received)
+    return 128 + received
+
+
+async def _serve(
+    config: Config,
+    data_dir: DataDir,
+    client_sockets: list[socket.socket],
+    peer_sockets: list[socket.socket],
+) -> signal.Signals:
+    """Start the member, wait for a reason to stop it, stop it; return the signal.
+
+    Raises: FatalError when the reason was a fault.
+    """
+    start = start_up(config, data_dir)
+    for note in start.notes:
+        store_log.warning("%s", note)
+    hard_state, meta = start.storage.initial_state()
+    if start.is_new:
+        server_log.info("starting member %x in cluster %x", start.member_id, start.cluster_id)
+    else:
+        if meta.index:
+            server_log.info("recovered store from snapshot at index %d", meta.index)
+        server_log.info(
+            "restarting member %x in cluster %x at commit index %d",
+            start.member_id,
+            start.cluster_id,
+            hard_state.commit,
+        )
+    server_log.info(
+        "starting server... [version: %s, cluster version: to_be_decided]", ETCD_VERSION
+    )
+    member = Member(config, start)
+    try:
+        return await _live(member, client_sockets, peer_sockets)
+    finally:
+        await member.stop()
+
+
+async def _live(
+    member: Member, client_sockets: list[socket.socket], peer_sockets: list[socket.socket]
+) -> signal.Signals:
+    """Serve until a signal comes or the member fails."""
+    loop = asyncio.get_running_loop()
+    for listener in peer_sockets:
+        embed_log.info("listening for peers on %s", listening_address(listener))
+    starting = asyncio.ensure_future(member.start(client_sockets, peer_sockets))
+    await asyncio.wait((starting, member.failed), return_when=asyncio.FIRST_COMPLETED)
+    if member.failed.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        raise member.failed.result()
+    starting.result()
+    for listener in client_sockets:
+        embed_log.log(
+            NOTICE,
+            "serving insecure client requests on %s, this is strongly discouraged!",
+            listening_address(listener),
+        )
+    asked: asyncio.Future[signal.Signals] = loop.create_future()
+    for number in _SIGNAL_WORDS:
+        loop.add_signal_handler(number, _note_signal, asked, number)
+    await asyncio.wait((asked, member.failed), return_when=asyncio.FIRST_COMPLETED)
+    if member.failed.done():
+        raise member.failed.result()
+    word = _SIGNAL_WORDS[asked.result()]
+    os_log.log(NOTICE, "received %s signal, shutting down...", word)
+    return asked.result()
+
+
+def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:
+    if not asked.done():
+        asked.set_result(number)
+
+
+def _lock_data_dir(config: Config) -> DataDir:
+    """Open the data directory; wait, as etcd does, while another process has it."""
+    files: Files = UnsyncedFiles() if config.unsafe_no_fsync else OsFiles()
+    began_s = time.monotonic()
+    is_told = False
+    while True:
+        try:
+            data_dir = DataDir.open(files, config.data_dir, config.wal_dir)
+            break
+        except DataDirInUseError as error:
+            if not is_told and time.monotonic() - began_s > LOCK_WARN_S:
+                is_told = True
+                server_log.warning("%s", error)
+                server_log.warning("waiting for it to exit before starting...")
+            time.sleep(LOCK_RETRY_S)
+    for name in data_dir.strangers:
+        main_log.warning(
+            "found invalid file/dir %s under data dir %s (Ignore this if you are upgrading etcd)",
+            name,
+            data_dir.path,
+        )
+    if not data_dir.is_fresh:
+        main_log.log(
+            NOTICE,
+            "the server is already initialized as member before, starting as etcd member...",
+        )
+    return data_dir
+
+
+def _log_settings(config: Config) -> None:
+    """Say how this member runs, in the lines that operators know."""
+    embed_log.info("name = %s", config.name)
+    embed_log.info("data dir = %s", config.data_dir)
+    if config.wal_dir:
+        embed_log.info("dedicated WAL dir = %s", config.wal_dir)
+    embed_log.info("heartbeat = %dms", config.heartbeat_interval_ms)
+    embed_log.info("election = %dms", config.election_timeout_ms)
+    embed_log.info("snapshot count = %d", config.snapshot_count)
+    embed_log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many connections as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
