@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from etcdpy import ETCD_VERSION, __version__, logs, member, sources
+from etcdpy import ETCD_VERSION, __version__, logs, process, sources
 from etcdpy.config import FIELDS, Config, Field
 from etcdpy.errors import ConfigError, FatalError
 from etcdpy.settings import URLS, flag_to_env
@@ -118,7 +118,7 @@ def _start(config: Config) -> int:
         log.info("%s", text)
     try:
         _refuse_unserved(config)
-        return member.run(config)
+        return process.run(config)
     except (ConfigError, FatalError) as refusal:
         log.critical("%s", refusal)
         return refusal.exit_code if isinstance(refusal, ConfigError) else 1

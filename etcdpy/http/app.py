@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
@@ -45,7 +45,12 @@ CLIENT_ROUTES = Routes(
     _CLIENT_FACES,
     {keys.PREFIX: _KEYS, members.PREFIX: Route(members.serve_members, members.ALLOWED)},
 )
+CLIENT_ROUTES_WITHOUT_V2 = Routes(
+    {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
+)
 PEER_ROUTES = Routes(_PEER_FACES, {})
+
+_VERSIONS = (HttpVersion11, HttpVersion10)
 
 # How long stopping waits for bytes that were written already to leave.
 _FLUSH_S = 0.05
@@ -162,7 +167,9 @@ class HttpServer:
     async def _serve(self, request: web.BaseRequest, connection: Connection) -> Sent:
         method = request.method
         framing = wire.PLAIN
-        is_http10 = request.version.minor == 0
+        if request.version not in _VERSIONS:
+            return connection.drop()
+        is_http10 = request.version == HttpVersion10
         if method == "HEAD" or is_http10 or not request.keep_alive:
             framing = Framing(method == "HEAD", is_http10, bool(request.keep_alive))
         expectation = request.headers.get("Expect", "")
