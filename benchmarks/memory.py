@@ -1,0 +1,63 @@
+"""How much memory a server takes: proportional set size of all its processes."""
+
+import contextlib
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+MIB = 1024 * 1024
+SAMPLE_EVERY_S = 0.5
+
+
+def session_pids(leader: int) -> list[int]:
+    """Return the processes of `leader`'s session: the harness gives each server its own."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                found.append(int(entry.name))
+    return found
+
+
+def pss_bytes(leader: int) -> int:
+    """Return the proportional set size of all processes of a server."""
+    total = 0
+    for pid in session_pids(leader):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+class PeakMemory:
+    """Samples a server's memory in a thread while the block runs; `peak_bytes` is the highest."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_bytes = 0
+        self._pid = pid
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while True:
+            self.peak_bytes = max(self.peak_bytes, pss_bytes(self._pid))
+            if self._ending.wait(SAMPLE_EVERY_S):
+                return
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
