@@ -183,7 +183,7 @@ class Storage(Generic[E, H, M]):
     def entries(self, low: int, high: int, bytes_max: int) -> list[E]:
         """Return entries of [low, high), at least one, then as many as fit `bytes_max`.
 
-        Raises: LookupError if `low` is compacted, `high` past the end or the range empty.
+        Raises: LookupError if `low` is compacted or `high` is past the end.
         """
         return self._view.entries(low, high, bytes_max)
 

@@ -52,11 +52,11 @@ class LogView(Generic[E]):
         return self._entries[index - self._offset - 1][0]
 
     def entries(self, low: int, high: int, bytes_max: int) -> list[E]:
-        """Return entries of [low, high), at least one, then as many as fit `bytes_max`.
+        """Return entries of [low, high), at least one of them, then as many as fit `bytes_max`.
 
         Raises: LookupError if `low` is compacted or `high` is past the end.
         """
-        if low <= self.compacted_index or high > self.last_index + 1 or low >= high:
+        if low <= self.compacted_index or high > self.last_index + 1:
             raise LookupError(
                 f"entries [{low}, {high}) are outside {self.compacted_index + 1} "
                 f"to {self.last_index}"
