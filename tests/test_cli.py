@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy import ETCD_VERSION, cli, member
+from etcdpy import ETCD_VERSION, cli, process
 from etcdpy.config import FIELDS, Config
 from etcdpy.errors import ConfigError, FatalError
 
@@ -64,7 +64,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         configs.append(config)
         return 0
 
-    monkeypatch.setattr(member, "run", run)
+    monkeypatch.setattr(process, "run", run)
     return configs
 
 
@@ -225,14 +225,14 @@ def test_what_stops_a_member_ends_as_one_critical_line(
     def fail(_config: Config) -> int:
         raise refusal
 
-    monkeypatch.setattr(member, "run", fail)
+    monkeypatch.setattr(process, "run", fail)
     outcome = run()
     assert outcome.code == code
     assert outcome.err_lines[-1] == "C | etcdmain: why"
 
 
 def test_the_members_exit_code_is_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(member, "run", lambda _config: 3)
+    monkeypatch.setattr(process, "run", lambda _config: 3)
     assert run().code == 3
 
 
@@ -266,18 +266,18 @@ def test_help_lists_every_flag_on_stdout(flag: str, run: Run) -> None:
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
-    process = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-m", "etcdpy", "--help"],
         cwd=Path(cli.__file__).parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    said = process.stderr.read().decode()
-    process.stderr.close()
-    assert process.wait(DEADLINE_S) == 1
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    said = child.stderr.read().decode()
+    child.stderr.close()
+    assert child.wait(DEADLINE_S) == 1
     assert "Traceback" not in said
     assert "Exception" not in said
 
@@ -289,7 +289,7 @@ def test_an_interrupt_ends_the_command_by_that_signal(
         raise KeyboardInterrupt
 
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(member, "run", interrupt)
+    monkeypatch.setattr(process, "run", interrupt)
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     before = signal.getsignal(signal.SIGINT)
     try:
