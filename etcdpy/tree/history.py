@@ -44,6 +44,8 @@ class History:
         if since < oldest:
             cause = b"the requested history has been cleared [%d/%d]" % (oldest, since)
             raise EtcdError(EVENT_INDEX_CLEARED, cause, index)
+        if since > index:
+            return None
         prefix = below(path) if is_recursive else None
         for event in islice(self._events, since - oldest, None):
             if not event.is_refresh and _matches(event, path, prefix):
