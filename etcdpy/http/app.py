@@ -66,6 +66,11 @@ class _AiohttpServer(web.Server):
     def __call__(self) -> RequestHandler:
         return self._http_server.make_connection(self)
 
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self._http_server.is_stopping:  # accepted before, made known after the others were cut
+            transport.abort()
+
 
 class HttpServer:
     """Serves one set of routes on any number of listening sockets.
@@ -89,6 +94,7 @@ class HttpServer:
         self._date = wire.DateLine()
         self._render_event = EventRenderer()
         self._renderer: KeysRenderer | None = None
+        self.is_stopping = False
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._aiohttp: _AiohttpServer | None = None
@@ -113,6 +119,7 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Close listeners and connections; returns when all tasks have ended."""
+        self.is_stopping = True
         for server in self._servers:
             server.close()
         self._servers.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
@@ -22,6 +23,9 @@ from etcdpy.http.wire import Framing, Response
 
 # Go allows a head of 1 MiB and 4 KiB of slack for its own buffering.
 HEAD_BYTES_MAX = 1024 * 1024 + 4096
+
+# The parser's own limits stand behind ours, which counts the whole head and answers as etcd does.
+_PARSER_BYTES_MAX = 2 * HEAD_BYTES_MAX
 
 TRUNCATED_BODY = b"unexpected EOF"
 BAD_CHUNK = b"invalid byte in chunk length"
@@ -80,6 +84,7 @@ class Connection(RequestHandler):
         "_head_parts",
         "_head_size",
         "_head_timer",
+        "_is_body_broken",
         "_is_last_answered",
         "_is_refusal_sent",
         "_is_refusing",
@@ -107,9 +112,9 @@ class Connection(RequestHandler):
             keepalive_timeout=10 * 365 * 86400.0,  # idle connections are never closed
             access_log=None,  # type: ignore[arg-type]  # aiohttp's way to say "none"
             auto_decompress=False,
-            max_line_size=HEAD_BYTES_MAX,
-            max_field_size=HEAD_BYTES_MAX,
-            max_headers=HEAD_BYTES_MAX,
+            max_line_size=_PARSER_BYTES_MAX,
+            max_field_size=_PARSER_BYTES_MAX,
+            max_headers=_PARSER_BYTES_MAX,
             lingering_time=5.0,
         )
         self._answer_refused = answer_refused
@@ -120,6 +125,7 @@ class Connection(RequestHandler):
         self.is_half_closed = False
         self._is_refusing = False  # what comes is thrown away
         self._is_refusal_sent = False
+        self._is_body_broken = False  # and with it the boundaries of all that follows
         self._is_last_answered = True  # the request whose body `_last_payload` is
         self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._head_parts: list[bytes] = []
@@ -146,6 +152,8 @@ class Connection(RequestHandler):
 
     def respond(self, response: Response, framing: Framing) -> Sent:
         """Write a whole response."""
+        if self._is_body_broken:
+            framing = framing._replace(is_keep_alive=False)
         self.send(wire.encode(response, framing, self._date(), self.cors))
         self._is_last_answered = not self._messages
         return Sent(self, is_kept=wire.is_kept(response, framing))
@@ -162,17 +170,23 @@ class Connection(RequestHandler):
     async def read_body(self, content: StreamReader, bytes_max: int) -> bytes:
         """Return a request body; one that is too long is given up one byte after `bytes_max`.
 
-        Raises: BodyError for a body that breaks off, TimeoutError for one that stands still.
+        Raises: BodyError for a body that breaks off, TimeoutError for one that stands still,
+        ConnectionError when the client is gone.
         """
         if content.is_eof() and content.exception() is None:
             return content.read_nowait()
         parts: list[bytes] = []
         size = 0
         while size <= bytes_max and not content.at_eof():
+            if not self.is_open:
+                raise ConnectionResetError("the client is gone")
             async with asyncio.timeout(self._limits.body_s):
                 part = await content.readany()
             parts.append(part)
             size += len(part)
+        error = content.exception()
+        if error is not None:  # it came together with the last part
+            raise error
         return b"".join(parts)
 
     def cut(self) -> None:
@@ -180,6 +194,11 @@ class Connection(RequestHandler):
         if self.feed is not None:
             self.feed.cut()
         self.force_close()
+
+    async def start(self) -> None:
+        """Serve requests one after the other; a connection may be lost before its first turn."""
+        if self.is_open:
+            await super().start()
 
     # What the transport calls
 
@@ -206,6 +225,8 @@ class Connection(RequestHandler):
             return
         count = self._request_count
         is_in_body = not self._last_payload.is_eof()
+        if not is_in_body and not data.isascii():
+            data = refused.escape_target(data, is_start=not self._head_parts)
         super().data_received(data)
         if self._request_count == count:
             if not is_in_body and data:
@@ -276,6 +297,7 @@ class Connection(RequestHandler):
         """Keep what the parser has refused, for the answer when its turn comes."""
         self._is_refusing = True
         if is_in_body:
+            self._is_body_broken = True
             self._messages.pop()
             self._break_body(BodyError(BAD_CHUNK))
         elif is_only_one:
@@ -292,23 +314,33 @@ class Connection(RequestHandler):
         self, err_info: _ErrInfo
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         """Return the handler of a request that the parser has refused."""
-        return self._serve_refused
+        is_line = isinstance(err_info.exc, BadHttpMethod | InvalidURLError)
 
-    async def _serve_refused(self, request: web.BaseRequest) -> web.StreamResponse:
+        async def serve_refused(request: web.BaseRequest) -> web.StreamResponse:
+            return self._serve_refused(is_request_line=is_line)
+
+        return serve_refused
+
+    def _serve_refused(self, *, is_request_line: bool) -> Sent:
+        """Answer what the parser has refused, for its method or target or for something else."""
         verdict = refused.judge(self._refused_data) if self._refused_data else wire.refusal(400)
-        if isinstance(verdict, Understood):
+        if isinstance(verdict, Understood) and is_request_line:
             response = self._answer_refused(verdict)
             if response is not None:
                 framing = Framing(verdict.method == "HEAD", verdict.is_http10, False)
                 return self.respond(response, framing)
-            verdict = wire.refusal(400)
-        self._refuse(verdict)
+        self._refuse(verdict if isinstance(verdict, bytes) else wire.refusal(400))
         return Sent(self, is_kept=True)
 
     def refuse(self, status: int) -> Sent:
         """Answer a request that no handler shall see, and end the connection."""
         self._refuse(wire.refusal(status))
         return Sent(self, is_kept=True)
+
+    def drop(self) -> Sent:
+        """End the connection without an answer."""
+        self._refuse(b"")
+        return Sent(self, is_kept=False)
 
     def _refuse(self, data: bytes) -> None:
         """Send the last bytes of this connection and close it when the client has had them."""
@@ -332,7 +364,9 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request whose handler failed: our bug, logged with its trace."""
+        """Answer a request whose handler failed: our bug, logged, unless the client is gone."""
+        if isinstance(exc, ConnectionError):
+            return self.drop()
         self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
         return self.refuse(500)
 

@@ -13,7 +13,7 @@ from etcdpy.http import params
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.events import KEYS_ROOT, render_action, render_error, render_event
 from etcdpy.http.form import FORM_TYPE, FormError, media_type
-from etcdpy.http.params import Form, Params
+from etcdpy.http.params import Params
 from etcdpy.http.wire import JSON_TYPE, Request, Response
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import CREATE, SET, Event
@@ -29,6 +29,7 @@ FORM_TOO_LARGE = b"http: POST too large"
 
 _NS_PER_S = 1_000_000_000
 _PREFIX_SIZE = len(PREFIX)
+_SET = CommandKind.SET
 
 
 class Write(NamedTuple):
@@ -62,13 +63,12 @@ Plan = Write | Read | Watch
 def parse(request: Request, now_ns: int) -> Plan:
     """Return what the request wants; its path is clean and under `PREFIX`, its verb allowed.
 
+    Only a PUT or POST brings its media type and body: those of other verbs are not looked at.
+
     Raises: EtcdError with index 0 for parameters that cannot be.
     """
+    asked = params.parse(request)
     method = request.method
-    form = None
-    if method in METHODS_WITH_FORM:
-        form = Form(request.content_type, request.body, request.body_error)
-    asked = params.parse(method, request.raw_query, form)
     path = KEYS_ROOT + request.path[_PREFIX_SIZE:].rstrip(b"/")
     if method == "GET":
         if asked.is_wait and not asked.is_quorum:
@@ -96,15 +96,16 @@ def _command(method: str, path: bytes, asked: Params, now_ns: int) -> Command:
         )
     is_compare = asked.prev_value is not None or asked.prev_index > 0
     if not is_compare and asked.prev_exist is None:
-        kind = CommandKind.SET
-    else:
-        kind = CommandKind.COMPARE_AND_SWAP if is_compare else CommandKind.UPDATE
+        # Positional: keyword arguments would double the cost of the commonest of writes.
+        is_dir, is_refresh = asked.is_dir, asked.is_refresh
+        return Command(
+            _SET, now_ns, path, asked.value, is_dir, False, False, is_refresh, expiration_ns
+        )
     return Command(
-        kind,
+        CommandKind.COMPARE_AND_SWAP if is_compare else CommandKind.UPDATE,
         now_ns,
         path,
         asked.value,
-        is_dir=asked.is_dir,
         is_refresh=asked.is_refresh,
         expiration_ns=expiration_ns,
         prev_value=asked.prev_value,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from etcdpy import errors
 from etcdpy.errors import EtcdError
 from etcdpy.http import form
+from etcdpy.http.wire import Request
 
 UINT64_MAX = 2**64 - 1
 _UINT64_DIGITS_MAX = 20
@@ -43,52 +44,38 @@ class Params(NamedTuple):
 _NONE_GIVEN = Params()
 
 
-class Form(NamedTuple):
-    """The body of a PUT or POST as it arrived: its media type, its bytes, what went wrong."""
-
-    content_type: bytes = b""
-    body: bytes = b""
-    error: bytes = b""  # why the body could not be read whole; empty when it could
-
-
-def parse(method: str, raw_query: bytes, body: Form | None) -> Params:
-    """Read all parameters; `body` is None for the verbs whose body is not looked at.
+def parse(request: Request) -> Params:
+    """Read all parameters of a request: its query's, and those of the form that came with it.
 
     Raises: EtcdError 201, 202, 203, 209, 210, 211, 212, with index 0.
     """
-    values = _read_values(raw_query, body)
-    if not values:
-        return _NONE_GIVEN
-    if len(values) == 1 and b"value" in values:
-        return _NONE_GIVEN._replace(value=values[b"value"])
-    return _typed(method, values)
-
-
-def _read_values(raw_query: bytes, body: Form | None) -> dict[bytes, bytes]:
-    """Return the first value of each name, those of the body before those of the query."""
     values: dict[bytes, bytes] = {}
     error: form.FormError | None = None
-    if body is not None and body.content_type:
-        error = _read_body(body, values)
-    if raw_query:
-        query_error = form.parse(raw_query, values)
+    if request.content_type:
+        error = _read_form(request, values)
+    if request.raw_query:
+        query_error = form.parse(request.raw_query, values)
         error = error or query_error
     if error is not None:
         raise EtcdError(errors.INVALID_FORM, error.cause)
-    return values
+    if not values:
+        return _NONE_GIVEN
+    if len(values) == 1 and b"value" in values:
+        return Params(values[b"value"])
+    return _typed(request.method, values)
 
 
-def _read_body(body: Form, values: dict[bytes, bytes]) -> form.FormError | None:
+def _read_form(request: Request, values: dict[bytes, bytes]) -> form.FormError | None:
     """Add the fields of a form body to `values`; return what was wrong with it."""
     try:
-        kind = form.media_type(body.content_type)
+        kind = form.media_type(request.content_type)
     except form.FormError as error:
         return error
     if kind != form.FORM_TYPE:
         return None
-    if body.error:
-        return form.FormError(body.error)
-    return form.parse(body.body, values)
+    if request.body_error:
+        return form.FormError(request.body_error)
+    return form.parse(request.body, values)
 
 
 def _typed(method: str, values: dict[bytes, bytes]) -> Params:

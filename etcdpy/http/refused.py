@@ -13,7 +13,22 @@ from etcdpy.http import wire
 
 _REQUEST_LINE = re.compile(rb"(\S+) (\S+) HTTP/1\.([01])")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 _SILENCE = b""
+
+
+def escape_target(data: bytes, *, is_start: bool) -> bytes:
+    """Return bytes of a head with every byte above ASCII in its first line percent-encoded.
+
+    llhttp takes no raw UTF-8 in a target, Go and curl do; decoded, both are the same.  `is_start`
+    says that the head begins with `data`, so that its first line is there.
+    """
+    end = data.find(b"\r\n")
+    line = data[:end] if end >= 0 else data
+    if not is_start or line.isascii():
+        return data
+    escaped = _ABOVE_ASCII.sub(lambda match: b"%%%02x" % match[0][0], line)
+    return escaped + data[len(line) :]
 
 
 class Understood(NamedTuple):

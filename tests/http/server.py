@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import uvloop
 
+from etcdpy.http import wire
 from etcdpy.http.app import CLIENT_ROUTES, HttpServer
 from etcdpy.http.connection import Limits
 from etcdpy.http.routes import Routes
@@ -33,11 +34,13 @@ class ServerThread:
         self,
         routes: Routes = CLIENT_ROUTES,
         *,
+        cors: bytes = wire.CORS,
         limits: Limits | None = None,
         is_ready: bool = True,
     ) -> None:
         self.backend = TreeBackend()
         self._routes = routes
+        self._cors = cors
         self._limits = limits or Limits()
         self._is_ready = is_ready
         self._socket = listen()
@@ -62,7 +65,7 @@ class ServerThread:
         return result.result(DEADLINE_S)
 
     async def _start(self) -> None:
-        self.server = HttpServer(self.backend, self._routes, limits=self._limits)
+        self.server = HttpServer(self.backend, self._routes, cors=self._cors, limits=self._limits)
         await self.server.start([self._socket])
         if self._is_ready:
             self.server.set_ready()
