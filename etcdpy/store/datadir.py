@@ -110,6 +110,8 @@ class DataDir:
         Raises: FatalError if the disk refused.
         """
         try:
+            # Also where it exists: who made it may have been killed before its name was durable.
+            make_dirs(self.files, self.path)
             self._write_format(_CREATING)
             make_dirs(self.files, self.snapshots_path)
             make_dirs(self.files, self.wal_path)
@@ -139,7 +141,10 @@ class DataDir:
 
 
 def make_dirs(files: Files, path: str) -> None:
-    """Make a directory and those above it, durable, where they are missing.  Raises: OSError."""
+    """Make a directory, and those above it that are missing; its name is durable on return.
+
+    Raises: OSError.
+    """
     try:
         files.mkdir(path)
     except FileExistsError:
@@ -204,9 +209,16 @@ def _lock(files: Files, path: str) -> int:
 
 
 def _read_format(files: Files, path: str) -> _Format:
-    """Return what the format file says.  Raises: FatalError if that is nothing we know."""
+    """Return what the format file says, durably: who wrote it may have been killed before.
+
+    Raises: FatalError if that is nothing we know, or if the disk refused.
+    """
     format_path = join(path, FORMAT_NAME)
     data = read_whole(files, format_path)
+    try:
+        files.fsync_dir(path)
+    except OSError as error:
+        raise refused("make durable", format_path, error) from error
     try:
         content = json.loads(data)
         version = content["version"]
