@@ -47,6 +47,7 @@ def command(url: str, connections: int, seconds: int, mode: str, count: int) -> 
         "--",
         mode,
         str(count),
+        str(_threads(connections)),
     ]
 
 

@@ -1,16 +1,17 @@
--- Requests for wrk: `wrk -s requests.lua URL -- MODE [COUNT]`.
+-- Requests for wrk: `wrk -s requests.lua URL -- MODE COUNT THREADS`.
 --   get, quorum   read /v2/keys/bench/get
 --   put           set COUNT keys below /v2/keys/bench in turn, 256-byte values
 --   fill          set COUNT keys in 1000 directories, 100-byte values, once each, then stop
 -- The result is one line of JSON after "RESULT ".
 
 local threads = {}
-local SPARE = 512 -- sent after a thread's share, so that those in flight at its stop do not matter
+-- Sent after a thread's share, from the first key on again: for those in flight at its stop, and
+-- for the very first request, which wrk only looks at.
+local SPARE = 512
 
 function setup(thread)
   thread:set("number", #threads)
   table.insert(threads, thread)
-  for _, each in ipairs(threads) do each:set("thread_count", #threads) end
 end
 
 local function put(path, value)
@@ -29,7 +30,7 @@ local function turns(count)
   end
 end
 
-local function fill(count)
+local function fill(count, thread_count)
   local at, is_full = number, false
   local value = string.rep("v", 100)
   local last = count + SPARE * thread_count
@@ -46,7 +47,7 @@ local function fill(count)
 end
 
 function init(args)
-  local mode, count = args[1], tonumber(args[2] or "1")
+  local mode, count = args[1], tonumber(args[2])
   if mode == "get" or mode == "quorum" then
     local path = "/v2/keys/bench/get" .. (mode == "quorum" and "?quorum=true" or "")
     local only = wrk.format("GET", path)
@@ -54,7 +55,7 @@ function init(args)
   elseif mode == "put" then
     request = turns(count)
   else
-    request = fill(count)
+    request = fill(count, tonumber(args[3]))
   end
 end
 
