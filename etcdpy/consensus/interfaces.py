@@ -1,13 +1,20 @@
-"""What the driver needs of others: a Storage to keep the log, an Applier to give entries to.
+"""What consensus needs of others: a Storage, an Applier, a Transport, a source of randomness.
 
-Declared by the consumer; `store.storage` and the member fulfil them by shape and import nothing
-from here but values.
+Declared by the consumer; `store.storage`, `http.transport` and the member fulfil them by shape
+and import nothing from here but values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from etcdpy.consensus.messages import Entry, HardState, SnapshotMeta
+from etcdpy.consensus.messages import Entry, HardState, Message, SnapshotMeta, SnapshotRequest
+
+
+class RandomSource(Protocol):
+    """Seeded randomness from outside, `random.Random` by shape."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Return a number of [0, stop)."""
 
 
 class Storage(Protocol):
@@ -55,8 +62,46 @@ class Storage(Protocol):
         """Forget entries up to and including `index` from the view."""
 
 
+class SnapshotInstaller(Protocol):
+    """Puts a snapshot that the leader sent, and that lies verified beside, in the log's place.
+
+    Apart from Storage because it concerns the application too: the member fulfils it over its
+    store and its tree.  A member that never has peers needs none.
+    """
+
+    def write(self, hard_state: HardState, meta: SnapshotMeta) -> None:
+        """Make the received snapshot at `meta` the newest durable one.  Blocking.
+
+        After it a restart begins with this snapshot, this hard state and an empty log; a crash
+        inside it leaves that or what was before.  Runs in the thread that owns the files.
+
+        Raises: FatalError if the disk refused; the member must stop.
+        """
+
+    def stabilise(self, hard_state: HardState, meta: SnapshotMeta) -> None:
+        """Make it visible: the storage's view is empty after `meta`, the tree is the snapshot's."""
+
+
 class Applier(Protocol):
     """What the driver hands results to, on the loop, in log order, each exactly once."""
 
-    def apply(self, entries: Sequence[Entry]) -> None:
-        """Apply committed entries, in order."""
+    def apply(self, entries: Sequence[Entry]) -> Collection[int] | None:
+        """Apply committed entries, in order.
+
+        Return the indexes of those configuration changes that the application refuses; every
+        member must refuse the same.  None means none.
+        """
+
+
+class Transport(Protocol):
+    """The way to the other members.  Delivery is not promised, order neither."""
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Take `messages`, each with its `to`, and return at once; what can't be sent is lost."""
+
+    def send_snapshot(self, request: SnapshotRequest) -> None:
+        """Begin to stream the newest durable snapshot to `request.to`, and return at once.
+
+        The receiver steps `request.message` when it has all bytes.  The driver must be told
+        how it ended: `Driver.report_snapshot`.
+        """

@@ -4,6 +4,7 @@ Names are those of the Raft paper and of etcd-io/raft.  Entries are tuples becau
 thousands is made, packed and unpacked on the hot path.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Entry(NamedTuple):
     """One place of the log.  Packs as the msgpack array [term, index, kind, data]."""
 
     term: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     kind: int
     data: bytes
 
@@ -48,7 +49,7 @@ class SnapshotMeta(NamedTuple):
     `index` 0 is the empty snapshot, the state before the first entry.
     """
 
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # as in Entry
     term: int = 0
     conf: ConfState = ConfState()
 
@@ -68,3 +69,88 @@ class ConfChange(NamedTuple):
     kind: int
     member_id: int
     context: bytes = b""
+
+
+class Role(IntEnum):
+    """What a member does in the current term.  A learner is a follower that has no vote."""
+
+    FOLLOWER = 0
+    PRE_CANDIDATE = 1  # asks whether it could win, without a new term
+    CANDIDATE = 2
+    LEADER = 3
+
+
+class SoftState(NamedTuple):
+    """What is worth telling the application and needs no disk."""
+
+    leader_id: int = 0  # 0 when none is known
+    role: Role = Role.FOLLOWER
+    is_removed: bool = False  # this member left the configuration for good and should stop
+
+
+class ReadState(NamedTuple):
+    """A read that may be served once `index` has been applied here."""
+
+    token: int  # the caller's name for the read
+    index: int  # type: ignore[assignment]  # as in Entry
+
+
+class MessageKind(IntEnum):
+    """What peers say to each other; the numbers are a wire format.
+
+    Which fields of Message a kind uses stands with each; the rest are 0.
+    """
+
+    PROPOSE = 1  # entries (term and index 0), context: to the leader of `term`
+    APPEND = 2  # index, log_term: the entry before `entries`; commit
+    APPEND_RESPONSE = 3  # index: the last that matches; rejected: index refused, hint, log_term
+    HEARTBEAT = 4  # commit, context: the read round
+    HEARTBEAT_RESPONSE = 5  # context
+    PRE_VOTE = 6  # term: the one it would campaign in; index, log_term: its last entry
+    PRE_VOTE_RESPONSE = 7  # is_rejected
+    VOTE = 8  # index, log_term: its last entry; hint 1: the leader asked for it
+    VOTE_RESPONSE = 9  # is_rejected
+    SNAPSHOT = 10  # snapshot; its bytes came before it, by a way of their own
+    TIMEOUT_NOW = 11  # campaign at once
+    TRANSFER = 12  # index: the member that shall lead
+    READ_INDEX = 13  # context: the asker's name for the read
+    READ_INDEX_RESPONSE = 14  # index, context
+    REMOVED = 15  # you are no member any more
+
+
+class Message(NamedTuple):
+    """One message between two members; see MessageKind for the use of each field."""
+
+    kind: MessageKind
+    to: int
+    sender: int
+    term: int = 0
+    index: int = 0  # type: ignore[assignment]  # as in Entry
+    log_term: int = 0
+    commit: int = 0
+    entries: Sequence[Entry] = ()  # ascending, no gaps
+    is_rejected: bool = False
+    hint: int = 0
+    context: int = 0
+    snapshot: SnapshotMeta | None = None
+
+
+# By type and never by the sender's role: a batch may begin as candidate and end as leader.
+KINDS_AFTER_PERSIST = frozenset(
+    {
+        MessageKind.VOTE,
+        MessageKind.PRE_VOTE,
+        MessageKind.VOTE_RESPONSE,
+        MessageKind.PRE_VOTE_RESPONSE,
+        MessageKind.APPEND_RESPONSE,
+        MessageKind.HEARTBEAT_RESPONSE,
+        MessageKind.READ_INDEX_RESPONSE,
+    }
+)
+
+
+class SnapshotRequest(NamedTuple):
+    """Somebody needs a snapshot: stream its bytes, then deliver `message`, then report."""
+
+    to: int
+    message: Message

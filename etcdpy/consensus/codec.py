@@ -1,0 +1,176 @@
+"""Values to bytes and back: what stands in the log and what travels between peers.
+
+A file of its own because its rule is another one than that of the values: nothing that comes in
+is believed.  Every decoder checks types, ranges and sizes, so that the core, which asserts, is
+only ever given what a correct peer could have sent.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+
+from etcdpy.consensus.messages import (
+    ConfChange,
+    ConfChangeKind,
+    ConfState,
+    Entry,
+    EntryKind,
+    Message,
+    MessageKind,
+    SnapshotMeta,
+)
+from etcdpy.errors import PeerError
+
+# An id or an index is an unsigned 64-bit number everywhere, as msgpack's widest integer is.
+NUMBER_MAX = 2**64 - 1
+# One entry holds one request, and the largest body that the API takes is a fraction of this.
+ENTRY_BYTES_MAX = 64 << 20
+# Far above what one append may carry (RaftConfig.append_bytes_max plus one entry): a decoder's
+# bound on memory, not a tuning knob.
+MESSAGES_BYTES_MAX = 128 << 20
+# A batch is what one turn of the loop made; more than this is no batch of ours.
+MESSAGES_COUNT_MAX = 65_536
+# Clusters have up to nine members by practice; this only bounds what is decoded.
+MEMBERS_COUNT_MAX = 1_024
+
+_MESSAGE_FIELDS = len(Message._fields)
+_ENTRY_KINDS = frozenset(map(int, EntryKind))
+_CONF_CHANGE_KINDS = frozenset(map(int, ConfChangeKind))
+_MESSAGE_KINDS = frozenset(map(int, MessageKind))
+
+
+def encode_conf_change(change: ConfChange) -> bytes:
+    """Return the data of a CONF_CHANGE entry."""
+    assert change.kind in _CONF_CHANGE_KINDS
+    assert 0 < change.member_id <= NUMBER_MAX
+    packed: bytes = msgpack.packb(
+        (int(change.kind), change.member_id, change.context), use_bin_type=True
+    )
+    return packed
+
+
+def decode_conf_change(data: bytes) -> ConfChange:
+    """Return the change that `data` holds.
+
+    Raises: PeerError if it holds none; nothing in our own log may do that.
+    """
+    fields = _unpack(data, ENTRY_BYTES_MAX)
+    _require(isinstance(fields, tuple) and len(fields) == 3, "conf change: not three fields")
+    kind, member_id, context = fields
+    _require(type(kind) is int and kind in _CONF_CHANGE_KINDS, "conf change: unknown kind")
+    _require(_is_number(member_id) and member_id > 0, "conf change: bad member id")
+    _require(type(context) is bytes, "conf change: context is not bytes")
+    return ConfChange(ConfChangeKind(kind), member_id, context)
+
+
+def encode_messages(messages: Sequence[Message]) -> bytes:
+    """Return one batch of messages as bytes, for one write."""
+    packed: bytes = msgpack.packb(messages, use_bin_type=True)
+    assert len(packed) <= MESSAGES_BYTES_MAX
+    return packed
+
+
+def decode_messages(data: bytes) -> list[Message]:
+    """Return the messages of one batch, each of a shape that a correct peer can send.
+
+    Raises: PeerError if anything in it is not.
+    """
+    batch = _unpack(data, MESSAGES_BYTES_MAX)
+    _require(isinstance(batch, tuple), "not a batch of messages")
+    _require(len(batch) <= MESSAGES_COUNT_MAX, "too many messages in one batch")
+    return [_message(fields) for fields in batch]
+
+
+def _unpack(data: bytes, bytes_max: int) -> Any:
+    _require(len(data) <= bytes_max, f"{len(data)} bytes, more than {bytes_max}")
+    try:
+        return msgpack.unpackb(data, raw=False, use_list=False, max_map_len=0, max_ext_len=0)
+    except (ValueError, msgpack.UnpackException) as error:  # text that is not UTF-8 is the first
+        raise PeerError(f"not msgpack: {error}") from error
+
+
+def _require(is_right: bool, complaint: str) -> None:
+    if not is_right:
+        raise PeerError(f"malformed message: {complaint}")
+
+
+def _is_number(value: object) -> bool:
+    # `bool` is an `int` to isinstance, and True would travel on as a member id.
+    return type(value) is int and 0 <= value <= NUMBER_MAX
+
+
+def _message(fields: Any) -> Message:
+    _require(isinstance(fields, tuple) and len(fields) == _MESSAGE_FIELDS, "field count")
+    kind = fields[0]
+    _require(type(kind) is int and kind in _MESSAGE_KINDS, "unknown kind")
+    raw = Message(*fields)
+    for number in (*fields[1:7], raw.hint, raw.context):
+        _require(_is_number(number), "not an unsigned number")
+    _require(raw.to > 0 and raw.sender > 0, "without a member id")
+    _require(type(raw.is_rejected) is bool, "is_rejected is not a truth value")
+    _require(isinstance(raw.entries, tuple), "entries are not a list")
+    message = raw._replace(
+        kind=MessageKind(kind),
+        entries=tuple(_entry(entry) for entry in raw.entries),
+        snapshot=None if raw.snapshot is None else _snapshot_meta(raw.snapshot),
+    )
+    _check_content(message)
+    return message
+
+
+def _entry(fields: Any) -> Entry:
+    _require(isinstance(fields, tuple) and len(fields) == 4, "entry without its four fields")
+    term, index, kind, data = fields
+    _require(_is_number(term) and _is_number(index), "entry: not an unsigned number")
+    _require(type(kind) is int and kind in _ENTRY_KINDS, "entry: unknown kind")
+    _require(type(data) is bytes and len(data) <= ENTRY_BYTES_MAX, "entry: bad data")
+    if kind == EntryKind.CONF_CHANGE:
+        decode_conf_change(data)
+    return Entry(term, index, kind, data)
+
+
+def _snapshot_meta(fields: Any) -> SnapshotMeta:
+    _require(isinstance(fields, tuple) and len(fields) == 3, "snapshot: field count")
+    index, term, conf = fields
+    _require(_is_number(index) and _is_number(term), "snapshot: not an unsigned number")
+    _require(index > 0 and term > 0, "snapshot: of nothing")
+    _require(isinstance(conf, tuple) and len(conf) == 2, "snapshot: no configuration")
+    voters, learners = _ids(conf[0]), _ids(conf[1])
+    _require(len(voters) > 0, "snapshot: no voters")
+    _require(not set(voters) & set(learners), "snapshot: both voter and learner")
+    return SnapshotMeta(index, term, ConfState(voters, learners))
+
+
+def _ids(ids: Any) -> tuple[int, ...]:
+    _require(isinstance(ids, tuple) and len(ids) <= MEMBERS_COUNT_MAX, "not a list of ids")
+    previous = 0
+    for member_id in ids:
+        _require(_is_number(member_id) and member_id > previous, "ids do not ascend")
+        previous = member_id
+    return tuple(ids)
+
+
+def _check_content(message: Message) -> None:
+    """Check what a kind says of its fields."""
+    kind = message.kind
+    _require(message.term > 0 or kind is MessageKind.REMOVED, "without a term")
+    _require((message.snapshot is not None) == (kind is MessageKind.SNAPSHOT), "snapshot misplaced")
+    if kind is MessageKind.APPEND:
+        _check_run(message)
+    elif kind is MessageKind.PROPOSE:
+        _require(len(message.entries) > 0, "nothing proposed")
+        _require(all(e.term == 0 and e.index == 0 for e in message.entries), "proposal has a place")
+    else:
+        _require(len(message.entries) == 0, "entries misplaced")
+
+
+def _check_run(message: Message) -> None:
+    """Check that the entries of an append follow on each other, in index and term."""
+    index, term = message.index, message.log_term
+    _require(term <= message.term, "log term after the message's")
+    for entry in message.entries:
+        index += 1
+        _require(entry.index == index, "entries with a gap")
+        _require(term <= entry.term <= message.term and entry.term > 0, "terms do not ascend")
+        term = entry.term

@@ -1,0 +1,468 @@
+"""Driver: the asyncio loop that executes the pump's actions, and decides nothing.
+
+A file of its own because it is the only one here that knows asyncio and threads.  There is no
+task: a batch runs in one callback of the loop, from all that has arrived to the job for the
+thread that owns the files; what arrives while that writes is the next batch (group commit
+without a timer).  When the write has returned, one callback makes it visible, sends what
+depended on it, applies, releases reads and begins the next batch.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from etcdpy.consensus.core import Raft
+from etcdpy.consensus.interfaces import (
+    Applier,
+    RandomSource,
+    SnapshotInstaller,
+    Storage,
+    Transport,
+)
+from etcdpy.consensus.messages import ConfChange, ConfState, Message, Role, SnapshotMeta, SoftState
+from etcdpy.consensus.pump import (
+    Action,
+    Apply,
+    Batch,
+    Install,
+    Persist,
+    Pump,
+    ReleaseReads,
+    SendAfterPersist,
+    SendNow,
+    SendSnapshot,
+    SnapshotReport,
+    SoftStateChanged,
+)
+from etcdpy.consensus.state import RaftConfig
+from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+
+# What may wait to be stepped.  Proposals and reads: more than the clients that one member can
+# serve at once; a client that is refused is told so.  Messages: peers resend what is lost.
+PROPOSALS_COUNT_MAX = 16_384
+READS_COUNT_MAX = 65_536
+# Questions about reads that are open at a time; reads that come meanwhile share the next one.
+OPEN_READS_MAX = 256
+MESSAGES_COUNT_MAX = 65_536
+# One frame's proposals: as many as are applied in one slice, so that applying keeps up.
+BATCH_PROPOSALS_MAX = 1_024
+
+_TOO_MANY = b"etcdserver: too many requests"
+_STOPPED = b"etcdserver: server stopped"
+
+
+class Status:
+    """Where the member stands now; cheap to read, always current."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, core: Raft) -> None:
+        self._state = core.state
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+        return self._state.term
+
+    @property
+    def commit(self) -> int:
+        """The last index known to be committed."""
+        return self._state.log.commit
+
+    @property
+    def applied(self) -> int:
+        """The last index that the application has."""
+        return self._state.log.applied
+
+    @property
+    def leader_id(self) -> int:
+        """Who leads, 0 when that is not known."""
+        return self._state.leader_id
+
+    @property
+    def role(self) -> Role:
+        """What this member does."""
+        return self._state.role
+
+    @property
+    def conf(self) -> ConfState:
+        """The configuration as applied."""
+        return self._state.conf
+
+
+class Driver:
+    """One member's consensus on an asyncio loop.  All methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        raft_config: RaftConfig,
+        storage: Storage,
+        applier: Applier,
+        transport: Transport,
+        *,
+        tick_s: float,
+        random_source: RandomSource,
+        on_soft_state: Callable[[SoftState], None] | None = None,
+        on_fatal: Callable[[FatalError], None],
+        installer: SnapshotInstaller | None = None,
+    ) -> None:
+        """Take the parts; nothing runs before `start`.
+
+        `on_fatal` is called once; after it nothing is written, answered or sent any more.
+        `installer` may be left out only where no peer can ever send a snapshot.
+
+        Raises: FatalError if what `storage` recovered does not fit together.
+        """
+        self._storage = storage
+        self._applier = applier
+        self._transport = transport
+        self._installer = installer
+        self._tick_s = tick_s
+        self._on_soft_state = on_soft_state
+        self._on_fatal = on_fatal
+        self._core = Raft(raft_config, storage, random_source)
+        self._pump = Pump(self._core)
+        self.status = Status(self._core)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: _Writer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_scheduled = False  # a callback that will run a batch is on its way
+        self._is_over = False  # stopping, stopped or failed: no further batch begins
+        self._actions: Sequence[Action] = ()  # of the batch going on
+        self._position = 0  # of the action in `_actions` that comes next
+        self._reads: dict[int, list[asyncio.Future[int]]] = {}  # token -> who waits
+        self._new_reads: list[asyncio.Future[int]] = []  # in no question yet
+        self._reads_count = 0  # in `_reads` and `_new_reads`
+        self._last_token = 0
+        self._init_inbox()
+
+    def _init_inbox(self) -> None:
+        self._messages: list[Message] = []
+        self._has_ticked = False
+        self._proposals: list[bytes] = []
+        self._changes: list[ConfChange] = []
+        self._transfer_to = 0
+        self._unreachable: list[int] = []
+        self._snapshot_reports: list[SnapshotReport] = []
+
+    # ---- life
+
+    def start(self) -> None:
+        """Begin to run on the running loop."""
+        assert self._loop is None
+        self._loop = asyncio.get_running_loop()
+        self._writer = _Writer(self._loop)
+        self._timer = self._loop.call_later(self._tick_s, self._tick)
+        self._schedule()
+
+    async def stop(self) -> None:
+        """Finish what is being written, apply and answer it, then end; leaves nothing behind."""
+        if self._loop is None:
+            return
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writer is not None:
+            await self._writer.stop()
+            self._writer = None
+        self._fail_reads(_STOPPED)
+
+    # ---- what comes in
+
+    def propose(self, data: bytes) -> None:
+        """Have `data` replicated; the applier gets it when it is committed, if it ever is.
+
+        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        """
+        if len(self._proposals) + self._core.held_count >= PROPOSALS_COUNT_MAX or self._is_over:
+            raise self._refusal()
+        self._proposals.append(data)
+        if not self._is_scheduled:
+            self._schedule()
+
+    def propose_conf_change(self, change: ConfChange) -> None:
+        """Have a configuration change replicated, as `propose` does.
+
+        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        """
+        if len(self._changes) + self._core.held_count >= PROPOSALS_COUNT_MAX or self._is_over:
+            raise self._refusal()
+        self._changes.append(change)
+        self._schedule()
+
+    def read_index(self) -> "asyncio.Future[int]":
+        """Return a future of an index, done when a read here sees all acknowledged before now.
+
+        It may never be done: the caller bounds the wait, and cancels.
+
+        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        """
+        if self._reads_count >= READS_COUNT_MAX:
+            self._forget_given_up_reads()
+        if self._reads_count >= READS_COUNT_MAX or self._is_over or self._loop is None:
+            raise self._refusal()
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._new_reads.append(future)
+        self._reads_count += 1
+        self._schedule()
+        return future
+
+    def step(self, message: Message) -> None:
+        """Take a validated message of a peer; one too many is dropped, as a network would."""
+        if len(self._messages) < MESSAGES_COUNT_MAX and not self._is_over:
+            self._messages.append(message)
+            self._schedule()
+
+    def transfer_leadership(self, to: int) -> None:
+        """Have voter `to` lead instead of whoever does."""
+        self._transfer_to = to
+        self._schedule()
+
+    def report_unreachable(self, member_id: int) -> None:
+        """Tell that messages to a peer may have been lost."""
+        if member_id not in self._unreachable:
+            self._unreachable.append(member_id)
+            self._schedule()
+
+    def report_snapshot(self, to: int, *, is_ok: bool) -> None:
+        """Tell how `Transport.send_snapshot` ended."""
+        self._snapshot_reports.append(SnapshotReport(to, is_ok))
+        self._schedule()
+
+    def compact(self, index: int) -> None:
+        """Forget log entries up to and including `index`.
+
+        Raises: FatalError if they are not in a durable snapshot.
+        """
+        self._core.compact(index)
+
+    def run_in_writer(self, job: Callable[[], None]) -> "asyncio.Future[None]":
+        """Do `job` in the thread that owns the log's files, between two frames.
+
+        The future has whatever `job` raises.
+
+        Raises: EtcdError 300 if the member has stopped.
+        """
+        if self._writer is None or self._loop is None or self._is_over:
+            raise self._refusal()
+        future: asyncio.Future[None] = self._loop.create_future()
+
+        def end(error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._writer.submit(job, end)
+        return future
+
+    def applied_meta(self) -> SnapshotMeta:
+        """Return the place of what is applied now: a snapshot of the application is at it."""
+        state = self._core.state
+        index = state.log.applied
+        return SnapshotMeta(index, state.log.term(index), state.conf)
+
+    def _refusal(self) -> EtcdError:
+        return EtcdError(RAFT_INTERNAL, _STOPPED if self._is_over else _TOO_MANY)
+
+    # ---- the loop
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled and not self._is_over and self._loop is not None:
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _tick(self) -> None:
+        assert self._loop is not None
+        # One tick however late this is, and one for all that pass while a batch is written: the
+        # silence of a loop that stood still is not the leader's.
+        self._has_ticked = True
+        self._timer = self._loop.call_later(self._tick_s, self._tick)
+        self._schedule()
+
+    def _run(self) -> None:
+        """Begin a batch, unless one is being written: then its end begins the next."""
+        self._is_scheduled = False
+        if self._is_over or self._pump.is_persisting:
+            return
+        self._guard(self._begin)
+
+    def _begin(self) -> None:
+        self._actions = self._pump.begin(self._take_batch())
+        self._position = 0
+        self._execute()
+
+    def _take_batch(self) -> Batch:
+        proposals = self._proposals
+        batch = Batch(
+            self._messages,
+            int(self._has_ticked),
+            proposals[:BATCH_PROPOSALS_MAX],
+            self._changes,
+            self._take_reads(),
+            self._transfer_to,
+            self._unreachable,
+            self._snapshot_reports,
+        )
+        self._init_inbox()
+        self._proposals = proposals[BATCH_PROPOSALS_MAX:]
+        return batch
+
+    def _take_reads(self) -> tuple[int, ...]:
+        if not self._may_ask_for_reads():
+            return ()
+        self._last_token += 1
+        self._reads[self._last_token] = self._new_reads
+        self._new_reads = []
+        return (self._last_token,)
+
+    def _may_ask_for_reads(self) -> bool:
+        return bool(self._new_reads) and len(self._reads) < OPEN_READS_MAX
+
+    def _execute(self) -> None:
+        """Do the actions in order, up to one that has to be waited for."""
+        actions = self._actions
+        while self._position < len(actions):
+            action = actions[self._position]
+            self._position += 1
+            if isinstance(action, (Persist, Install)):
+                self._write(action)
+                return
+            self._do(action)
+        if self._pump.is_persisting:
+            self._actions = self._pump.persisted()
+            self._position = 0
+            self._execute()
+        elif self._proposals or self._may_ask_for_reads() or self._pump.has_work:
+            self._schedule()
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, Apply):
+            refused = self._applier.apply(action.entries)
+            self._pump.applied(action.entries[-1].index, refused or ())
+        elif isinstance(action, (SendNow, SendAfterPersist)):
+            self._transport.send(action.messages)
+        elif isinstance(action, ReleaseReads):
+            self._release(action.tokens)
+        elif isinstance(action, SendSnapshot):
+            self._transport.send_snapshot(action.request)
+        elif isinstance(action, SoftStateChanged) and self._on_soft_state is not None:
+            self._on_soft_state(action.soft_state)
+
+    def _write(self, action: Persist | Install) -> None:
+        assert self._writer is not None
+        if isinstance(action, Persist):
+            self._writer.submit(lambda: self._storage.write(*action), self._written)
+            return
+        if self._installer is None:
+            raise FatalError(f"snapshot {action.meta.index} received by a member without peers")
+        installer = self._installer
+        self._writer.submit(lambda: installer.write(*action), self._written)
+
+    def _written(self, error: Exception | None) -> None:
+        """Go on after the thread has written, or end here and now if it could not."""
+        if error is not None:
+            self._fail(error)
+        else:
+            self._guard(self._go_on)
+
+    def _go_on(self) -> None:
+        written = self._actions[self._position - 1]
+        if isinstance(written, Persist):
+            self._storage.stabilise(*written)
+        else:
+            assert isinstance(written, Install)
+            assert self._installer is not None
+            self._installer.stabilise(*written)
+        self._execute()
+
+    def _release(self, tokens: Sequence[int]) -> None:
+        index = self._core.state.log.applied
+        for token in tokens:
+            futures = self._reads.pop(token)
+            self._reads_count -= len(futures)
+            for future in futures:
+                if not future.done():
+                    future.set_result(index)
+
+    def _forget_given_up_reads(self) -> None:
+        for futures in (self._new_reads, *self._reads.values()):
+            futures[:] = [future for future in futures if not future.done()]
+        self._reads_count = len(self._new_reads) + sum(map(len, self._reads.values()))
+
+    # ---- the end
+
+    def _guard(self, part: Callable[[], None]) -> None:
+        """Run a part of a batch; whatever it raises ends the member."""
+        try:
+            part()
+        except Exception as error:  # an edge: half a batch can't be taken back
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._is_over and self._timer is None and self._writer is None:
+            return
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._fail_reads(_STOPPED)
+        if isinstance(error, FatalError):
+            self._on_fatal(error)
+            return
+        fatal = FatalError(f"{type(error).__name__}: {error}")
+        fatal.__cause__ = error
+        self._on_fatal(fatal)
+
+    def _fail_reads(self, cause: bytes) -> None:
+        waiting = [future for futures in self._reads.values() for future in futures]
+        waiting += self._new_reads
+        self._reads = {}
+        self._new_reads = []
+        self._reads_count = 0
+        for future in waiting:
+            if not future.done():
+                future.set_exception(EtcdError(RAFT_INTERNAL, cause))
+
+
+Job = Callable[[], None]
+Done = Callable[[Exception | None], None]
+
+
+class _Writer:
+    """The one thread that owns the files: does a job at a time and tells the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._work, name="etcdpy-writer")
+        self._thread.start()
+
+    def submit(self, job: Job, on_done: Done) -> None:
+        """Do `job` in the thread; its end is told to `on_done` on the loop."""
+        self._jobs.put((job, on_done))
+
+    async def stop(self) -> None:
+        """Wait for the job going on, and for the thread to end."""
+        self._jobs.put(None)
+        await self._ended.wait()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            task = self._jobs.get()
+            if task is None:
+                break
+            job, on_done = task
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as raised:  # an edge: the loop decides what it means
+                error = raised
+            self._loop.call_soon_threadsafe(on_done, error)
+        self._loop.call_soon_threadsafe(self._ended.set)

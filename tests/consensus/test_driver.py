@@ -1,0 +1,471 @@
+"""The driver on a real loop, with a storage whose writes end when the test says so."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Collection, Sequence
+
+import pytest
+
+from etcdpy.consensus import driver as driver_module
+from etcdpy.consensus.driver import Driver
+from etcdpy.consensus.messages import (
+    ConfChange,
+    ConfChangeKind,
+    ConfState,
+    Entry,
+    HardState,
+    Message,
+    MessageKind,
+    Role,
+    SnapshotMeta,
+    SnapshotRequest,
+    SoftState,
+)
+from etcdpy.consensus.state import RaftConfig
+from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from tests.consensus.harness import MemoryStorage, bootstrapped, with_log
+
+DEADLINE_S = 10.0
+
+
+class GatedStorage(MemoryStorage):
+    """Writes wait for the gate, and fail when told to."""
+
+    def __init__(self, base: MemoryStorage) -> None:
+        super().__init__(base.hard_state, base.meta, base.log)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.threads: set[int] = set()
+        self.began = threading.Event()
+
+    def write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        self.threads.add(threading.get_ident())
+        self.began.set()
+        assert self.gate.wait(DEADLINE_S)
+        if self.error is not None:
+            raise self.error
+        super().write(hard_state, entries)
+
+
+class Collector:
+    """Applier and transport that note what they are given."""
+
+    def __init__(self) -> None:
+        self.applied: list[Entry] = []
+        self.slices: list[int] = []
+        self.messages: list[Message] = []
+        self.requests: list[SnapshotRequest] = []
+        self.error: Exception | None = None
+        self.changed = asyncio.Event()
+
+    def apply(self, entries: Sequence[Entry]) -> Collection[int] | None:
+        if self.error is not None:
+            raise self.error
+        self.applied += entries
+        self.slices.append(len(entries))
+        self.changed.set()
+        return None
+
+    def send(self, messages: Sequence[Message]) -> None:
+        self.messages += messages
+        self.changed.set()
+
+    def send_snapshot(self, request: SnapshotRequest) -> None:
+        self.requests.append(request)
+        self.changed.set()
+
+    @property
+    def datas(self) -> list[bytes]:
+        return [entry.data for entry in self.applied if entry.kind == 0 and entry.data]
+
+
+class Rig:
+    """A driver with its parts."""
+
+    def __init__(self, storage: MemoryStorage, **bounds: int) -> None:
+        self.storage = GatedStorage(storage)
+        self.collector = Collector()
+        self.soft_states: list[SoftState] = []
+        self.fatal: list[FatalError] = []
+        self.installed: list[SnapshotMeta] = []
+        self.driver = Driver(
+            RaftConfig(1, **bounds),
+            self.storage,
+            self.collector,
+            self.collector,
+            tick_s=3600.0,
+            random_source=random.Random(1),
+            on_soft_state=self._on_soft_state,
+            on_fatal=self._on_fatal,
+            installer=self if bounds.pop("installer", True) else None,
+        )
+
+    def _on_soft_state(self, soft_state: SoftState) -> None:
+        self.soft_states.append(soft_state)
+        self.collector.changed.set()
+
+    def _on_fatal(self, error: FatalError) -> None:
+        self.fatal.append(error)
+        self.collector.changed.set()
+
+    def write(self, hard_state: HardState, meta: SnapshotMeta) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+
+    def stabilise(self, hard_state: HardState, meta: SnapshotMeta) -> None:
+        self.storage.install(hard_state, meta)
+        self.installed.append(meta)
+        self.collector.changed.set()
+
+    async def until(self, condition: "object") -> None:
+        assert callable(condition)
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self.collector.changed.clear()
+                await self.collector.changed.wait()
+
+    async def started(self) -> "Rig":
+        self.driver.start()
+        await self.until(lambda: self.driver.status.applied >= 2)
+        return self
+
+
+def run(main: "object") -> None:
+    """Run `main()` on a fresh loop and hold that it leaves no thread and no task."""
+    assert callable(main)
+    before = threading.active_count()
+
+    async def body() -> None:
+        await main()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(body())
+    assert threading.active_count() == before
+
+
+def test_fresh_single_member_leads_in_term_2_with_commit_2() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        status = rig.driver.status
+        assert (status.term, status.commit, status.applied) == (2, 2, 2)
+        assert (status.leader_id, status.role) == (1, Role.LEADER)
+        assert status.conf == ConfState((1,), ())
+        assert rig.soft_states[-1] == SoftState(1, Role.LEADER)
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_proposals_of_one_turn_are_one_frame_and_applied_in_order() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        frames = len(rig.storage.frames)
+        for number in range(100):
+            rig.driver.propose(b"%d" % number)
+        await rig.until(lambda: len(rig.collector.datas) == 100)
+        assert rig.collector.datas == [b"%d" % number for number in range(100)]
+        assert len(rig.storage.frames) == frames + 1
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_what_arrives_while_a_write_is_going_on_is_one_further_frame() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.gate.clear()
+        rig.storage.began.clear()
+        rig.driver.propose(b"a")
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        frames = len(rig.storage.frames)
+        rig.driver.propose(b"b")
+        await asyncio.sleep(0)
+        rig.driver.propose(b"c")
+        await asyncio.sleep(0)
+        assert rig.collector.datas == []
+        rig.storage.gate.set()
+        await rig.until(lambda: len(rig.collector.datas) == 3)
+        written = [[entry.data for entry in frame[1]] for frame in rig.storage.frames[frames:]]
+        assert written == [[b"a"], [b"b", b"c"]]
+        await rig.driver.stop()
+        await loop.shutdown_default_executor()
+
+    run(main)
+
+
+def test_nothing_is_applied_before_its_write_has_returned() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.gate.clear()
+        rig.driver.propose(b"a")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert rig.collector.datas == []
+        rig.storage.gate.set()
+        await rig.until(lambda: rig.collector.datas == [b"a"])
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_all_writes_are_in_one_thread_that_is_not_the_loops() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        for number in range(3):
+            rig.driver.propose(b"x")
+            await rig.until(lambda number=number: len(rig.collector.datas) == number + 1)
+        assert len(rig.storage.threads) == 1
+        assert threading.get_ident() not in rig.storage.threads
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_failed_write_is_fatal_and_nothing_is_answered() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.error = FatalError("disk full")
+        rig.storage.gate.clear()
+        rig.driver.propose(b"a")
+        await asyncio.sleep(0)
+        read = rig.driver.read_index()
+        rig.storage.gate.set()
+        await rig.until(lambda: rig.fatal)
+        assert str(rig.fatal[0]) == "disk full"
+        with pytest.raises(EtcdError, match="server stopped"):
+            await read
+        with pytest.raises(EtcdError, match="server stopped"):
+            rig.driver.propose(b"b")
+        rig.driver.step(Message(MessageKind.HEARTBEAT, 1, 2, 9))
+        rig.driver.transfer_leadership(2)
+        await asyncio.sleep(0)
+        assert rig.collector.datas == []
+        assert len(rig.fatal) == 1
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_an_unforeseen_error_in_a_batch_is_fatal_too() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.collector.error = ValueError("a bug")
+        rig.driver.propose(b"a")
+        await rig.until(lambda: rig.fatal)
+        assert str(rig.fatal[0]) == "ValueError: a bug"
+        assert isinstance(rig.fatal[0].__cause__, ValueError)
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_stop_applies_what_is_being_written_and_refuses_what_comes_later() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.gate.clear()
+        rig.storage.began.clear()
+        rig.driver.propose(b"a")
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        rig.driver.propose(b"late")
+        stopping = asyncio.ensure_future(rig.driver.stop())
+        await asyncio.sleep(0)
+        rig.storage.gate.set()
+        await stopping
+        assert rig.collector.datas == [b"a"]
+        with pytest.raises(EtcdError) as refusal:
+            rig.driver.propose(b"b")
+        assert (refusal.value.code, refusal.value.cause) == (
+            RAFT_INTERNAL,
+            b"etcdserver: server stopped",
+        )
+        await rig.driver.stop()
+        await loop.shutdown_default_executor()
+
+    run(main)
+
+
+def test_stop_before_start_is_harmless() -> None:
+    async def main() -> None:
+        rig = Rig(bootstrapped([1]))
+        await rig.driver.stop()
+        with pytest.raises(EtcdError, match="too many"):
+            rig.driver.read_index()
+
+    run(main)
+
+
+def test_too_many_proposals_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        monkeypatch.setattr(driver_module, "PROPOSALS_COUNT_MAX", 3)
+        for _ in range(3):
+            rig.driver.propose(b"x")
+        with pytest.raises(EtcdError, match="too many requests"):
+            rig.driver.propose(b"y")
+        change = ConfChange(ConfChangeKind.UPDATE, 1)
+        for _ in range(3):
+            rig.driver.propose_conf_change(change)
+        with pytest.raises(EtcdError, match="too many requests"):
+            rig.driver.propose_conf_change(change)
+        await rig.until(lambda: len(rig.collector.datas) == 3)
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_frame_holds_at_most_what_one_slice_applies(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(driver_module, "BATCH_PROPOSALS_MAX", 4)
+        rig = await Rig(bootstrapped([1]), apply_count_max=4).started()
+        for number in range(10):
+            rig.driver.propose(b"%d" % number)
+        await rig.until(lambda: len(rig.collector.datas) == 10)
+        assert rig.collector.datas == [b"%d" % number for number in range(10)]
+        assert [len(frame[1]) for frame in rig.storage.frames[-3:]] == [4, 4, 2]
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_backlog_is_applied_in_slices_between_which_the_loop_turns() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2] * 50, (1, 2, 3), commit=51), apply_count_max=7)
+        rig.driver.start()
+        turns = 0
+        while rig.driver.status.applied < 51:
+            await asyncio.sleep(0)
+            turns += 1
+        assert max(rig.collector.slices) == 7
+        assert turns >= len(rig.collector.slices) >= 50 // 7
+        assert [entry.index for entry in rig.collector.applied] == list(range(2, 52))
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_read_index_resolves_after_what_was_acknowledged_before() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.driver.propose(b"a")
+        await rig.until(lambda: rig.collector.datas)
+        assert await rig.driver.read_index() >= rig.driver.status.commit
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_reads_share_questions_and_those_given_up_make_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(driver_module, "OPEN_READS_MAX", 1)
+        monkeypatch.setattr(driver_module, "READS_COUNT_MAX", 3)
+        rig = Rig(with_log([2], (1, 2, 3)))
+        rig.driver.start()
+        first = rig.driver.read_index()
+        await asyncio.sleep(0)
+        second, third = rig.driver.read_index(), rig.driver.read_index()
+        with pytest.raises(EtcdError, match="too many requests"):
+            rig.driver.read_index()
+        first.cancel()
+        fourth = rig.driver.read_index()
+        rig.driver.step(Message(MessageKind.HEARTBEAT, 1, 2, 2, commit=2))
+        asked = MessageKind.READ_INDEX
+        await rig.until(lambda: [m for m in rig.collector.messages if m.kind == asked])
+        answer = MessageKind.READ_INDEX_RESPONSE
+        context = rig.collector.messages[-1].context
+        rig.driver.step(Message(answer, 1, 2, 2, index=2, context=context))
+        await rig.until(lambda: len([m for m in rig.collector.messages if m.kind == asked]) == 2)
+        context = rig.collector.messages[-1].context
+        rig.driver.step(Message(answer, 1, 2, 2, index=2, context=context))
+        assert await asyncio.gather(second, third, fourth) == [2, 2, 2]
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_late_timer_is_one_tick() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2], (1, 2, 3)))
+        rig.driver.start()
+        for _ in range(50):
+            rig.driver._tick()  # as if fifty were due at once
+            assert rig.driver._timer is not None
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert rig.driver._core.state.election_elapsed == 1
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_received_snapshot_is_installed_off_the_loop() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2, 2], (1, 2, 3)))
+        rig.driver.start()
+        meta = SnapshotMeta(10, 3, ConfState((1, 2, 3), ()))
+        rig.driver.step(Message(MessageKind.SNAPSHOT, 1, 2, 3, snapshot=meta))
+        await rig.until(lambda: rig.installed == [meta] and rig.collector.messages)
+        answer = rig.collector.messages[-1]
+        assert (answer.kind, answer.index) == (MessageKind.APPEND_RESPONSE, 10)
+        assert rig.driver.status.applied == 10
+        assert rig.driver.applied_meta() == meta
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_a_snapshot_without_an_installer_is_fatal() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2, 2], (1, 2, 3)))
+        rig.driver._installer = None
+        rig.driver.start()
+        meta = SnapshotMeta(10, 3, ConfState((1, 2, 3), ()))
+        rig.driver.step(Message(MessageKind.SNAPSHOT, 1, 2, 3, snapshot=meta))
+        await rig.until(lambda: rig.fatal)
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_compaction_past_the_snapshot_is_refused_and_within_it_done() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        for _ in range(5):
+            rig.driver.propose(b"x")
+        await rig.until(lambda: len(rig.collector.datas) == 5)
+        with pytest.raises(FatalError):
+            rig.driver.compact(4)
+        rig.storage.snapshot(rig.driver.applied_meta())
+        rig.driver.compact(4)
+        assert rig.storage.first_index() == 5
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_an_added_learner_is_sent_a_snapshot_when_its_entries_are_compacted() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.snapshot(rig.driver.applied_meta())
+        rig.driver.compact(2)
+        rig.driver.propose_conf_change(ConfChange(ConfChangeKind.ADD_LEARNER, 2))
+        await rig.until(lambda: rig.driver.status.conf.learners == (2,))
+        await rig.until(lambda: rig.collector.messages)
+        refused = rig.collector.messages[0]
+        assert refused.kind is MessageKind.APPEND
+        rig.driver.step(
+            Message(MessageKind.APPEND_RESPONSE, 1, 2, 2, refused.index, is_rejected=True, hint=0)
+        )
+        await rig.until(lambda: rig.collector.requests)
+        rig.driver.report_snapshot(2, is_ok=False)
+        rig.driver.report_unreachable(2)
+        rig.driver.report_unreachable(2)
+        await asyncio.sleep(0)
+        assert rig.collector.requests[0].message.snapshot == SnapshotMeta(2, 2, ConfState((1,), ()))
+        await rig.driver.stop()
+
+    run(main)
