@@ -3,7 +3,6 @@
 Source: spec/config.md section 5 (order, texts), spec/keys.md section 19 (keep-alive).
 """
 
-import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -58,8 +57,7 @@ def _listen(address: str) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        call = "bind: " if error.errno in {errno.EADDRINUSE, errno.EACCES} else ""
-        raise ConfigError(f"listen tcp {bind_to[0]}:{port}: {call}{reason}") from error
+        raise ConfigError(f"listen tcp {bind_to[0]}:{port}: bind: {reason}") from error
     return listener
 
 
