@@ -6,6 +6,7 @@ the order given, carries messages when told to, and lets a test lose, keep and r
 
 import random
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.membership import bootstrap_entries, bootstrap_hard_state
@@ -40,6 +41,7 @@ from etcdpy.consensus.state import RaftConfig, State
 _NO_HARD_STATE = HardState()
 _NO_SNAPSHOT = SnapshotMeta()
 _NOTHING = Batch()
+_CONFIG = RaftConfig(1)  # with each member's own id put in
 
 
 class MemoryStorage:
@@ -251,18 +253,18 @@ class Member:
 class Cluster:
     """Members on a wire that carries a message only when told to."""
 
-    def __init__(self, storages: dict[int, MemoryStorage], **bounds: int) -> None:
+    def __init__(self, storages: dict[int, MemoryStorage], config: RaftConfig = _CONFIG) -> None:
         self.members = {
-            member_id: Member(RaftConfig(member_id, **bounds), storage, seed=member_id)
+            member_id: Member(replace(config, member_id=member_id), storage, seed=member_id)
             for member_id, storage in storages.items()
         }
         self.wire: list[Message] = []
         self.cut: set[tuple[int, int]] = set()  # (sender, to) that lose everything
 
     @classmethod
-    def of(cls, count: int, **bounds: int) -> "Cluster":
+    def of(cls, count: int, config: RaftConfig = _CONFIG) -> "Cluster":
         ids = range(1, count + 1)
-        cluster = cls({member_id: bootstrapped(ids) for member_id in ids}, **bounds)
+        cluster = cls({member_id: bootstrapped(ids) for member_id in ids}, config)
         for member in cluster.members.values():
             member.run()
         return cluster

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 
 import pytest
 
@@ -76,6 +76,9 @@ class Collector:
         self.requests.append(request)
         self.changed.set()
 
+    def of_kind(self, kind: MessageKind) -> list[Message]:
+        return [message for message in self.messages if message.kind is kind]
+
     @property
     def datas(self) -> list[bytes]:
         return [entry.data for entry in self.applied if entry.kind == 0 and entry.data]
@@ -84,14 +87,14 @@ class Collector:
 class Rig:
     """A driver with its parts."""
 
-    def __init__(self, storage: MemoryStorage, **bounds: int) -> None:
+    def __init__(self, storage: MemoryStorage, apply_count_max: int = 1_024) -> None:
         self.storage = GatedStorage(storage)
         self.collector = Collector()
         self.soft_states: list[SoftState] = []
         self.fatal: list[FatalError] = []
         self.installed: list[SnapshotMeta] = []
         self.driver = Driver(
-            RaftConfig(1, **bounds),
+            RaftConfig(1, apply_count_max=apply_count_max),
             self.storage,
             self.collector,
             self.collector,
@@ -99,7 +102,7 @@ class Rig:
             random_source=random.Random(1),
             on_soft_state=self._on_soft_state,
             on_fatal=self._on_fatal,
-            installer=self if bounds.pop("installer", True) else None,
+            installer=self,
         )
 
     def _on_soft_state(self, soft_state: SoftState) -> None:
@@ -118,12 +121,14 @@ class Rig:
         self.installed.append(meta)
         self.collector.changed.set()
 
-    async def until(self, condition: "object") -> None:
-        assert callable(condition)
+    async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(DEADLINE_S):
             while not condition():
                 self.collector.changed.clear()
                 await self.collector.changed.wait()
+
+    async def until_applied(self, count: int) -> None:
+        await self.until(lambda: len(self.collector.datas) == count)
 
     async def started(self) -> "Rig":
         self.driver.start()
@@ -131,9 +136,8 @@ class Rig:
         return self
 
 
-def run(main: "object") -> None:
+def run(main: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run `main()` on a fresh loop and hold that it leaves no thread and no task."""
-    assert callable(main)
     before = threading.active_count()
 
     async def body() -> None:
@@ -149,7 +153,8 @@ def test_fresh_single_member_leads_in_term_2_with_commit_2() -> None:
         rig = await Rig(bootstrapped([1])).started()
         status = rig.driver.status
         assert (status.term, status.commit, status.applied) == (2, 2, 2)
-        assert (status.leader_id, status.role) == (1, Role.LEADER)
+        assert status.leader_id == 1
+        assert status.role is Role.LEADER
         assert status.conf == ConfState((1,), ())
         assert rig.soft_states[-1] == SoftState(1, Role.LEADER)
         await rig.driver.stop()
@@ -163,7 +168,7 @@ def test_proposals_of_one_turn_are_one_frame_and_applied_in_order() -> None:
         frames = len(rig.storage.frames)
         for number in range(100):
             rig.driver.propose(b"%d" % number)
-        await rig.until(lambda: len(rig.collector.datas) == 100)
+        await rig.until_applied(100)
         assert rig.collector.datas == [b"%d" % number for number in range(100)]
         assert len(rig.storage.frames) == frames + 1
         await rig.driver.stop()
@@ -186,7 +191,7 @@ def test_what_arrives_while_a_write_is_going_on_is_one_further_frame() -> None:
         await asyncio.sleep(0)
         assert rig.collector.datas == []
         rig.storage.gate.set()
-        await rig.until(lambda: len(rig.collector.datas) == 3)
+        await rig.until_applied(3)
         written = [[entry.data for entry in frame[1]] for frame in rig.storage.frames[frames:]]
         assert written == [[b"a"], [b"b", b"c"]]
         await rig.driver.stop()
@@ -215,7 +220,7 @@ def test_all_writes_are_in_one_thread_that_is_not_the_loops() -> None:
         rig = await Rig(bootstrapped([1])).started()
         for number in range(3):
             rig.driver.propose(b"x")
-            await rig.until(lambda number=number: len(rig.collector.datas) == number + 1)
+            await rig.until_applied(number + 1)
         assert len(rig.storage.threads) == 1
         assert threading.get_ident() not in rig.storage.threads
         await rig.driver.stop()
@@ -270,7 +275,7 @@ def test_stop_applies_what_is_being_written_and_refuses_what_comes_later() -> No
         loop = asyncio.get_running_loop()
         assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
         rig.driver.propose(b"late")
-        stopping = asyncio.ensure_future(rig.driver.stop())
+        stopping = asyncio.create_task(rig.driver.stop())
         await asyncio.sleep(0)
         rig.storage.gate.set()
         await stopping
@@ -310,7 +315,7 @@ def test_too_many_proposals_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
             rig.driver.propose_conf_change(change)
         with pytest.raises(EtcdError, match="too many requests"):
             rig.driver.propose_conf_change(change)
-        await rig.until(lambda: len(rig.collector.datas) == 3)
+        await rig.until_applied(3)
         await rig.driver.stop()
 
     run(main)
@@ -322,9 +327,9 @@ def test_a_frame_holds_at_most_what_one_slice_applies(monkeypatch: pytest.Monkey
         rig = await Rig(bootstrapped([1]), apply_count_max=4).started()
         for number in range(10):
             rig.driver.propose(b"%d" % number)
-        await rig.until(lambda: len(rig.collector.datas) == 10)
+        await rig.until_applied(10)
         assert rig.collector.datas == [b"%d" % number for number in range(10)]
-        assert [len(frame[1]) for frame in rig.storage.frames[-3:]] == [4, 4, 2]
+        assert [len(entries) for _, entries in rig.storage.frames[-3:]] == [4, 4, 2]
         await rig.driver.stop()
 
     run(main)
@@ -373,15 +378,14 @@ def test_reads_share_questions_and_those_given_up_make_room(
         first.cancel()
         fourth = rig.driver.read_index()
         rig.driver.step(Message(MessageKind.HEARTBEAT, 1, 2, 2, commit=2))
-        asked = MessageKind.READ_INDEX
-        await rig.until(lambda: [m for m in rig.collector.messages if m.kind == asked])
+        await rig.until(lambda: len(rig.collector.of_kind(MessageKind.READ_INDEX)) == 1)
         answer = MessageKind.READ_INDEX_RESPONSE
-        context = rig.collector.messages[-1].context
+        context = rig.collector.of_kind(MessageKind.READ_INDEX)[0].context
         rig.driver.step(Message(answer, 1, 2, 2, index=2, context=context))
-        await rig.until(lambda: len([m for m in rig.collector.messages if m.kind == asked]) == 2)
-        context = rig.collector.messages[-1].context
+        await rig.until(lambda: len(rig.collector.of_kind(MessageKind.READ_INDEX)) == 2)
+        context = rig.collector.of_kind(MessageKind.READ_INDEX)[1].context
         rig.driver.step(Message(answer, 1, 2, 2, index=2, context=context))
-        assert await asyncio.gather(second, third, fourth) == [2, 2, 2]
+        assert [await second, await third, await fourth] == [2, 2, 2]
         await rig.driver.stop()
 
     run(main)
@@ -436,7 +440,7 @@ def test_compaction_past_the_snapshot_is_refused_and_within_it_done() -> None:
         rig = await Rig(bootstrapped([1])).started()
         for _ in range(5):
             rig.driver.propose(b"x")
-        await rig.until(lambda: len(rig.collector.datas) == 5)
+        await rig.until_applied(5)
         with pytest.raises(FatalError):
             rig.driver.compact(4)
         rig.storage.snapshot(rig.driver.applied_meta())
