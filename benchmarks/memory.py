@@ -44,10 +44,11 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        while True:
-            self.peak_bytes = max(self.peak_bytes, pss_bytes(self._pid))
-            if self._ending.wait(SAMPLE_EVERY_S):
-                return
+        while not self._ending.wait(SAMPLE_EVERY_S):
+            self._sample()
+
+    def _sample(self) -> None:
+        self.peak_bytes = max(self.peak_bytes, pss_bytes(self._pid))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -61,3 +62,4 @@ class PeakMemory:
     ) -> None:
         self._ending.set()
         self._thread.join()
+        self._sample()

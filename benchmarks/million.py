@@ -17,6 +17,7 @@ from tests.harness.process import Member, ServerError, wait_until
 CONNECTIONS = 64
 LOAD_S_MAX = 900
 QUIET_S = 3.0
+SETTLE_S = 3.0  # longer than the writing of one snapshot
 SNAPSHOT_DEADLINE_S = 120.0
 # One probe of PUT and GET takes some milliseconds: a snapshot is due within a few seconds.
 SNAPSHOT_COUNT = 500
@@ -60,7 +61,7 @@ def _snapshot_pauses(member: Member, case: str) -> Iterator[Sample]:
     member.stop()
     member.options = ("--snapshot-count", str(SNAPSHOT_COUNT))
     member.start(LOAD_S_MAX)
-    before = _snapshots(member)
+    before = _settled_snapshots(member)
     with PeakMemory(member.pid) as memory, Probe(member.client_url) as probe:
         try:
             wait_until(lambda: bool(_snapshots(member) - before), SNAPSHOT_DEADLINE_S, "a snapshot")
@@ -69,6 +70,15 @@ def _snapshot_pauses(member: Member, case: str) -> Iterator[Sample]:
             return
     yield from _pauses(member, f"{case}: snapshot", probe)
     yield Sample(f"{case}: memory at peak, snapshot", "MiB", member.kind, memory.peak_bytes / MIB)
+
+
+def _settled_snapshots(member: Member) -> set[str]:
+    """Return the snapshot files once those that the start made due are finished."""
+    found: set[str] | None = None
+    while found != (now := _snapshots(member)):
+        found = now
+        time.sleep(SETTLE_S)
+    return now
 
 
 def _snapshots(member: Member) -> set[str]:
