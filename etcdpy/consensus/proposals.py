@@ -112,7 +112,9 @@ def on_propose(state: State, message: Message) -> None:
     for entry in message.entries:
         if entry.kind == EntryKind.CONF_CHANGE:
             propose_change(state, entry.data)
-    propose(state, [entry.data for entry in message.entries if entry.kind == EntryKind.NORMAL])
+    datas = [entry.data for entry in message.entries if entry.kind == EntryKind.NORMAL]
+    if datas:
+        propose(state, datas)
 
 
 def refuse_forward(state: State, message: Message) -> None:
