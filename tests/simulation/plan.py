@@ -120,6 +120,7 @@ class Profile:
     tail_count: int  # entries kept behind a snapshot
     append_bytes_max: int
     inflight_count_max: int
+    apply_count_max: int  # entries in one slice of applying
     segment_bytes: int
     key_count: int
     history_count: int  # events that the tree keeps
@@ -180,8 +181,9 @@ def _draw_profile(random: Random, voter_count: int) -> Profile:
         tail_count=random.choice((0, 5, 50)),
         append_bytes_max=random.choice((200, 1_000, 1 << 20)),
         inflight_count_max=random.choice((1, 4, 256)),
+        apply_count_max=random.choice((1, 7, 1_024)),
         segment_bytes=random.choice((2_000, 20_000, 1 << 26)),
-        history_count=random.choice((30, 200, 1_000)),
+        history_count=random.choice((60, 200, 1_000)),
         turn=random.choice((0, 0, 50 * US)),
         key_count=random.choice((1, 3, 8)),
         is_wired=random.random() < 0.1,

@@ -28,6 +28,12 @@ def matches(path: bytes, is_recursive: bool, event: Event) -> bool:
     return event.action in REMOVALS and event.node.is_dir and path.startswith(key + b"/")
 
 
+def is_optional(path: bytes, event: Event) -> bool:
+    """Whether `event` is hidden from a watch on `path` while it happens, and not afterwards."""
+    key = event.node.key
+    return key.startswith(path) and b"/_" in key[len(path) :]
+
+
 class Session:
     """One watching client.  `expected` is the next index that it has not seen.
 
@@ -115,9 +121,15 @@ class Session:
         wanted = [
             (event.index, event.node.key)
             for event in truth[self.began - 1 : last_index]
-            if matches(self.path, self.is_recursive, event) and not self._is_excused(event.index)
+            if matches(self.path, self.is_recursive, event)
+            and not is_optional(self.path, event)
+            and not self._is_excused(event.index)
         ]
-        seen = [place for place in self.seen if place[0] <= last_index]
+        seen = [
+            place
+            for place in self.seen
+            if place[0] <= last_index and not is_optional(self.path, truth[place[0] - 1])
+        ]
         if seen == wanted:
             return
         missed = [place for place in wanted if place not in seen]

@@ -1,0 +1,382 @@
+"""Invariants: what must be true at each step, whatever happens.
+
+The watch sees every member's core, disk and tree from outside, and builds from them the one
+history that all must agree on: `Truth`.  Each check costs little, because it looks only at what
+has just changed; by induction over the steps that is all.
+Source: Raft (extended), Figure 3, and DESIGN sections 2 to 4.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from etcdpy.consensus.messages import (
+    ConfState,
+    Entry,
+    Message,
+    MessageKind,
+    Role,
+    SnapshotMeta,
+)
+from etcdpy.consensus.pump import Install
+from etcdpy.tree.event import Event
+from tests.simulation.member import DIGEST_PERIOD, SimulatedMember, SimulatedStorage
+from tests.simulation.violation import Violation
+
+ELECTION_SAFETY = "election safety"
+APPEND_ONLY = "leader append-only"
+LOG_MATCHING = "log matching"
+COMPLETENESS = "leader completeness"
+MACHINE_SAFETY = "state-machine safety"
+DURABLE_QUORUM = "a commit is on the disks of a quorum"
+PERSIST_FIRST = "nothing is promised before it is on disk"
+ONE_VOTE = "one vote per term"
+MONOTONIC = "nothing that is durable goes back"
+APPLIED_ONCE = "a proposal is applied once"
+ONE_CHANGE = "one configuration change at a time"
+
+
+class Truth:
+    """What has been committed and applied, as the first member to do so had it."""
+
+    def __init__(self) -> None:
+        self.terms: list[int] = [0]  # by index, of what is committed
+        self.datas: list[bytes | None] = [None]  # of what is committed
+        self.applied = 0  # the highest index that any member has applied
+        self.tree_indexes: dict[int, int] = {}  # applied index -> store index
+        self.digests: dict[int, bytes] = {}  # applied index -> digest of the tree
+        self.events: list[Event] = []  # events[0] has index 1
+        self.confs: list[tuple[int, ConfState]] = []  # as of which applied index; ascending
+        self.proposals: set[bytes] = set()  # heads of envelopes that were applied
+
+    @property
+    def committed(self) -> int:
+        """The highest index that any member knows to be committed."""
+        return len(self.terms) - 1
+
+    @property
+    def conf(self) -> ConfState:
+        """The newest configuration that any member has applied."""
+        return self.confs[-1][1] if self.confs else ConfState()
+
+
+class Watch:
+    """Holds members to the invariants.  `members` gives all that are alive."""
+
+    def __init__(self, members: Callable[[], Iterable[SimulatedMember]]) -> None:
+        self.truth = Truth()
+        self.lost_ids: set[int] = set()  # members whose disk is gone for good
+        self.dead_logs: dict[int, dict[int, int]] = {}  # of members that are down: index -> term
+        self._members = members
+        self._entries: dict[tuple[int, int], tuple[int, bytes]] = {}  # (index, term): log matching
+        self._leaders: dict[int, int] = {}  # term -> member id
+        self._votes: dict[tuple[int, int], int] = {}  # (voter, term) -> candidate
+        self._led: dict[int, tuple[int, int]] = {}  # leader -> its term, its last durable index
+        self._durable: dict[int, tuple[int, int, int]] = {}  # member -> term, vote, commit
+
+    # ---- what members promise
+
+    def sending(self, member: SimulatedMember, messages: Sequence[Message]) -> None:
+        """Check that what `messages` promise is on the member's disk."""
+        for message in messages:
+            kind = message.kind
+            if kind is MessageKind.APPEND_RESPONSE:
+                if not message.is_rejected and message.index > member.storage.last_index():
+                    raise Violation(PERSIST_FIRST, f"{member.id} acknowledged {message}")
+            elif kind is MessageKind.VOTE:
+                self._check_vote(member, member.id, message)
+            elif kind is MessageKind.VOTE_RESPONSE and not message.is_rejected:
+                self._check_vote(member, message.to, message)
+
+    def _check_vote(self, member: SimulatedMember, candidate: int, message: Message) -> None:
+        hard_state, _ = member.storage.initial_state()
+        if (hard_state.term, hard_state.vote) != (message.term, candidate):
+            raise Violation(PERSIST_FIRST, f"{member.id} sent {message} with {hard_state} on disk")
+        if message.kind is MessageKind.VOTE and message.index > member.storage.last_index():
+            raise Violation(PERSIST_FIRST, f"{member.id} sent {message}: its log is not on disk")
+        voted = self._votes.setdefault((member.id, message.term), candidate)
+        if voted != candidate:
+            raise Violation(
+                ONE_VOTE, f"{member.id} voted for {voted} and {candidate} in {message.term}"
+            )
+
+    # ---- what members hold
+
+    def persisted(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
+        """Check what has just become durable."""
+        hard_state, _ = member.storage.initial_state()
+        before = self._durable.get(member.id)
+        if before is not None:
+            term, vote, commit = before
+            is_vote_kept = hard_state.term > term or vote in (0, hard_state.vote)
+            if hard_state.term < term or hard_state.commit < commit or not is_vote_kept:
+                raise Violation(MONOTONIC, f"{member.id} has {hard_state} after {before}")
+        self._durable[member.id] = hard_state
+        if not entries:
+            return
+        first, last = entries[0], entries[-1]
+        if member.is_leader:
+            state = member.core.state
+            term, index = self._led.get(member.id, (0, 0))
+            if term == state.term and first.index <= index:
+                raise Violation(
+                    APPEND_ONLY, f"leader {member.id} of {term} rewrote {first.index} of {index}"
+                )
+            self._led[member.id] = (state.term, last.index)
+        self._match(member, entries)
+
+    def _match(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
+        """An entry's index and term name its data, and its predecessor: so whole logs match."""
+        first = entries[0]
+        try:
+            before = member.storage.term(first.index - 1)
+        except LookupError:
+            before = -1  # compacted since
+        known = self._entries
+        committed = self.truth.committed
+        for entry in entries:
+            place = (entry.index, entry.term)
+            content = (before, entry.data)
+            other = known.get(place)
+            if other is None or other[0] < 0:
+                known[place] = content
+            elif other != content and before >= 0:
+                raise Violation(LOG_MATCHING, f"{member.id} has {entry}, others have {other}")
+            # A follower may hold what was never committed, but not what replaces a commit.
+            if entry.index <= committed and entry.term > self.truth.terms[entry.index]:
+                raise Violation(
+                    COMPLETENESS,
+                    f"{member.id} has {entry}, of term {self.truth.terms[entry.index]} "
+                    f"when it was committed",
+                )
+            before = entry.term
+
+    def began(self, member: SimulatedMember) -> None:
+        """Check that a restarted member has all that it had made durable."""
+        hard_state, _ = member.storage.initial_state()
+        before = self._durable.get(member.id)
+        if before is not None:
+            term, vote, _ = before
+            is_vote_kept = hard_state.term > term or hard_state.vote == vote
+            if hard_state.term < term or not is_vote_kept:
+                raise Violation(MONOTONIC, f"{member.id} came back with {hard_state}, had {before}")
+        self._durable[member.id] = hard_state
+        member.seen_commit = min(hard_state.commit, self.truth.committed)
+        log = self.dead_logs.pop(member.id, None)
+        if log:
+            self._check_log(member, log)
+        _, meta = member.storage.initial_state()
+        self.conf_known(member, meta.index)
+
+    def _check_log(self, member: SimulatedMember, log: dict[int, int]) -> None:
+        storage = member.storage
+        last = max(log)
+        if storage.last_index() < last:
+            raise Violation(
+                MONOTONIC,
+                f"{member.id} came back with entries to {storage.last_index()}, had {last}",
+            )
+        if last >= storage.first_index() - 1 and storage.term(last) != log[last]:
+            raise Violation(MONOTONIC, f"{member.id} came back with another entry {last}")
+
+    def ended(self, member: SimulatedMember) -> None:
+        """Remember what a member had on disk when it ended, and was not about to replace."""
+        storage = member.storage
+        first, last = storage.first_index(), storage.last_index()
+        if isinstance(member.writing, Install):
+            last = first - 2
+        elif member.writing is not None and member.writing.entries:
+            last = min(last, member.writing.entries[0].index - 1)
+        self.dead_logs[member.id] = {
+            index: storage.term(index) for index in range(first - 1, last + 1)
+        }
+        self._led.pop(member.id, None)
+
+    def installed(self, member: SimulatedMember) -> None:
+        """Check a snapshot that took the place of log and tree."""
+        _, meta = member.storage.initial_state()
+        self._durable[member.id] = member.storage.initial_state()[0]
+        self._check_snapshot(member, meta)
+        self.conf_known(member, meta.index)
+        self._note_events(member)
+        self._compare(member, meta.index)
+
+    def _check_snapshot(self, member: SimulatedMember, meta: SnapshotMeta) -> None:
+        if meta.index > self.truth.committed or self.truth.terms[meta.index] != meta.term:
+            raise Violation(MACHINE_SAFETY, f"{member.id} installed {meta}, never committed")
+
+    # ---- who leads
+
+    def leads(self, member: SimulatedMember) -> None:
+        """Check a member that has just become leader."""
+        state = member.core.state
+        other = self._leaders.setdefault(state.term, member.id)
+        if other != member.id:
+            raise Violation(ELECTION_SAFETY, f"{other} and {member.id} lead term {state.term}")
+        committed = self.truth.committed
+        log = state.log
+        if committed and (
+            log.last_index < committed or log.find_term(committed) != self.truth.terms[committed]
+        ):
+            raise Violation(
+                COMPLETENESS,
+                f"{member.id} leads term {state.term} without entry {committed} "
+                f"of term {self.truth.terms[committed]}",
+            )
+
+    def stepped(self, member: SimulatedMember) -> None:
+        """Look at a core that has just been stepped."""
+        state = member.core.state
+        if state.log.commit > member.seen_commit:
+            self._committed(member, state.log.commit)
+        if state.role is Role.LEADER and self._leaders.get(state.term) != member.id:
+            self.leads(member)
+
+    def _committed(self, member: SimulatedMember, commit: int) -> None:
+        """Take note of what `member` knows to be committed."""
+        log = member.core.state.log
+        terms = self.truth.terms
+        low = member.seen_commit + 1
+        member.seen_commit = commit
+        if log.pending_snapshot is not None:
+            return
+        for index in range(max(low, log.first_index), commit + 1):
+            term = log.term(index)
+            if index < len(terms):
+                if terms[index] != term:
+                    raise Violation(
+                        MACHINE_SAFETY,
+                        f"{member.id} committed {index} of term {term}, "
+                        f"others of term {terms[index]}",
+                    )
+                continue
+            if index != len(terms):
+                raise Violation(MACHINE_SAFETY, f"{member.id} committed {index}, nobody before")
+            entry = log.entries(index, index + 1, 1)[0]
+            terms.append(term)
+            self.truth.datas.append(entry.data)
+            if index == commit:
+                self._check_quorum(member, index, term)
+
+    def _check_quorum(self, member: SimulatedMember, index: int, term: int) -> None:
+        """Check that a majority has a newly committed entry on disk."""
+        conf = member.core.state.conf
+        if not conf.voters:
+            return  # the founders' entries, which are committed by being the first
+        holders = set(self.lost_ids)
+        for other in self._members():
+            if _holds(other.storage, index, term):
+                holders.add(other.id)
+        for member_id, log in self.dead_logs.items():
+            if log.get(index) == term or (log and min(log) > index):
+                holders.add(member_id)
+        count = sum(1 for voter in conf.voters if voter in holders)
+        if 2 * count <= len(conf.voters):
+            raise Violation(
+                DURABLE_QUORUM,
+                f"{member.id} committed {index} of term {term}, on the disks of "
+                f"{sorted(holders)} of {conf.voters}",
+            )
+
+    # ---- what members apply
+
+    def applied(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
+        """Check what has just been applied, a slice that ends where trees are compared."""
+        truth = self.truth
+        for entry in entries:
+            index = entry.index
+            if index > truth.committed or truth.terms[index] != entry.term:
+                raise Violation(MACHINE_SAFETY, f"{member.id} applied {entry}, not committed")
+            if truth.datas[index] != entry.data:
+                raise Violation(MACHINE_SAFETY, f"{member.id} applied another entry {index}")
+            if index > truth.applied:
+                truth.applied = index
+                self._note_proposal(entry)
+            if index > member.storage.last_index():
+                raise Violation(PERSIST_FIRST, f"{member.id} applied {index} before it was durable")
+        self._note_events(member)
+        self._compare(member, entries[-1].index)
+
+    def _note_proposal(self, entry: Entry) -> None:
+        if entry.kind or not entry.data:
+            return
+        head = entry.data[:24]  # member, boot, counter
+        if head[16:] == bytes(8):
+            return  # nobody waits for it, and its counter names nothing
+        if head in self.truth.proposals:
+            raise Violation(APPLIED_ONCE, f"entry {entry.index} is a proposal applied before")
+        self.truth.proposals.add(head)
+
+    def _note_events(self, member: SimulatedMember) -> None:
+        """Compare the events that the tree has since the last look, or learn them."""
+        events = self.truth.events
+        count = member.tree.index - member.seen_event
+        if count <= 0:
+            return
+        recent = list(islice(reversed(member.tree.history._events), count))
+        for event in reversed(recent):
+            if event.index <= len(events):
+                if events[event.index - 1] != event:
+                    raise Violation(
+                        MACHINE_SAFETY,
+                        f"{member.id} has {event}, others {events[event.index - 1]}",
+                    )
+            elif event.index == len(events) + 1:
+                events.append(event)
+            else:
+                raise Violation(MACHINE_SAFETY, f"{member.id} skipped to {event}")
+        member.seen_event = member.tree.index
+
+    def _compare(self, member: SimulatedMember, index: int) -> None:
+        """Compare the tree with others at the same applied index."""
+        truth = self.truth
+        tree_index = truth.tree_indexes.setdefault(index, member.tree.index)
+        if tree_index != member.tree.index:
+            raise Violation(
+                MACHINE_SAFETY,
+                f"at {index} the tree of {member.id} is at {member.tree.index}, "
+                f"others at {tree_index}",
+            )
+        if index % DIGEST_PERIOD == 0:
+            self.compare_digest(member, index)
+
+    def compare_digest(self, member: SimulatedMember, index: int) -> None:
+        """Compare the whole tree with others at the same applied index."""
+        digest = member.tree.digest()
+        if self.truth.digests.setdefault(index, digest) != digest:
+            raise Violation(MACHINE_SAFETY, f"at {index} the tree of {member.id} is another one")
+
+    def conf_applied(self, member: SimulatedMember, index: int) -> None:
+        """Note the configuration after the change at `index`, and compare it with others."""
+        conf = member.core.state.conf
+        confs = self.truth.confs
+        for at, known in reversed(confs):
+            if at == index and known != conf:
+                raise Violation(
+                    MACHINE_SAFETY, f"after {index} {member.id} has {conf}, others {known}"
+                )
+            if at <= index:
+                break
+        if confs and confs[-1][0] >= index:
+            return
+        if confs and len(set(confs[-1][1].voters) ^ set(conf.voters)) > 1:
+            raise Violation(ONE_CHANGE, f"at {index} from {confs[-1][1]} to {conf}")
+        confs.append((index, conf))
+
+    def conf_known(self, member: SimulatedMember, index: int) -> None:
+        """Compare a configuration that came from a snapshot at `index`."""
+        conf = member.core.state.conf
+        for at, known in reversed(self.truth.confs):
+            if at <= index:
+                if known != conf:
+                    raise Violation(
+                        MACHINE_SAFETY,
+                        f"{member.id} has {conf} from its snapshot at {index}, others {known}",
+                    )
+                return
+
+
+def _holds(storage: SimulatedStorage, index: int, term: int) -> bool:
+    """Whether the entry is durable there, as an entry or in a snapshot."""
+    if storage.first_index() - 1 > index:
+        return True
+    return storage.last_index() >= index and storage.term(index) == term

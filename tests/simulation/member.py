@@ -1,0 +1,560 @@
+"""SimulatedMember: one boot of one member.  Core, pump, store, apply and tree are the real ones.
+
+What is stood in for is what knows asyncio, threads and sockets: here the driver's loop is
+events of the scheduler, under the same rules (consensus/driver.py): what arrives while a frame is
+being written is the next batch; an action is begun when the one before it is done; a write or an
+fsync takes virtual time, and its effect on the disk happens at its end, or at a crash in part.
+Start-up is that of `etcdpy.bootstrap` without its settings.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from etcdpy.apply import Applications
+from etcdpy.consensus.core import Raft
+from etcdpy.consensus.membership import bootstrap_entries, bootstrap_hard_state
+from etcdpy.consensus.messages import (
+    ConfChange,
+    ConfState,
+    Entry,
+    HardState,
+    Message,
+    Role,
+    SnapshotMeta,
+    SnapshotRequest,
+)
+from etcdpy.consensus.pump import (
+    Action,
+    Apply,
+    Batch,
+    Install,
+    Persist,
+    Pump,
+    ReleaseReads,
+    SendAfterPersist,
+    SendNow,
+    SendSnapshot,
+    SnapshotReport,
+    SoftStateChanged,
+)
+from etcdpy.consensus.state import RaftConfig
+from etcdpy.errors import EtcdError, FatalError
+from etcdpy.membership import apply_change
+from etcdpy.store.datadir import DataDir
+from etcdpy.store.files import Files
+from etcdpy.store.snapshot_file import PackedRows
+from etcdpy.store.storage import Limits, Shapes, Storage
+from etcdpy.tree import members, snapshot
+from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.event import Event
+from etcdpy.tree.tree import Tree
+from tests.simulation.plan import Profile
+from tests.simulation.scheduler import SECOND, Scheduler
+from tests.simulation.watching import Session
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+SimulatedStorage = Storage[Entry, HardState, SnapshotMeta]
+
+SHAPES = Shapes(
+    entry=Entry,
+    hard_state=HardState,
+    snapshot_meta=lambda index, term, conf: SnapshotMeta(
+        index, term, ConfState(tuple(conf[0]), tuple(conf[1]))
+    ),
+)
+DATA_DIR = "/data"
+CLUSTER_ID = 1
+SYNC_TICKS = 25  # half a second of the profile's ticks
+SYNC_LIMIT = 2  # small, so that what expires at once takes several entries
+DIGEST_PERIOD = 16  # applied entries between two looks at the whole tree
+
+Outcome = Event | EtcdError | None  # None: unknown, the member gave up or ended
+
+
+class Promise:
+    """A future as `Applications` uses one; what it gets goes to a function at once."""
+
+    __slots__ = ("_is_done", "_on_done")
+
+    def __init__(self, on_done: Callable[[Outcome], None]) -> None:
+        self._on_done = on_done
+        self._is_done = False
+
+    def done(self) -> bool:
+        """See asyncio.Future."""
+        return self._is_done
+
+    def set_result(self, event: Event) -> None:
+        """See asyncio.Future."""
+        self._is_done = True
+        self._on_done(event)
+
+    def set_exception(self, error: EtcdError) -> None:
+        """See asyncio.Future."""
+        self._is_done = True
+        self._on_done(None if error.code >= 300 else error)
+
+
+class Host(Protocol):
+    """What a member needs of the world around it, and whom it shows what it does."""
+
+    scheduler: Scheduler
+    profile: Profile
+
+    def send(self, member: "SimulatedMember", messages: Sequence[Message]) -> None:
+        """Take messages to the network."""
+
+    def send_snapshot(self, member: "SimulatedMember", request: SnapshotRequest) -> None:
+        """Begin to stream the newest snapshot; `SnapshotReport` follows."""
+
+    def stepped(self, member: "SimulatedMember") -> None:
+        """Look at the member: its core has just been stepped."""
+
+    def soft_state_changed(self, member: "SimulatedMember", action: SoftStateChanged) -> None:
+        """Note another role or leader."""
+
+    def persisted(self, member: "SimulatedMember", entries: Sequence[Entry]) -> None:
+        """Note what has just become durable and visible."""
+
+    def applied(self, member: "SimulatedMember", entries: Sequence[Entry]) -> None:
+        """Note what has just been applied, before the core is told."""
+
+    def conf_applied(self, member: "SimulatedMember", index: int) -> None:
+        """Note that the core goes by the configuration after the change at `index`."""
+
+    def installed(self, member: "SimulatedMember") -> None:
+        """Note that a snapshot took the place of log and tree."""
+
+    def failed(self, member: "SimulatedMember", error: FatalError) -> None:
+        """Note that the member ends because it can't go on."""
+
+
+class SimulatedMember:
+    """A member from its start to its end; a restart is another object on the same disk."""
+
+    def __init__(
+        self,
+        host: Host,
+        files: Files,
+        *,
+        member_id: int,
+        boot: int,
+        founders: Sequence[ConfChange],
+        random: Random,
+        clock_skew: int,
+    ) -> None:
+        """Start on what `files` holds, or found or join a cluster if they are empty.
+
+        Raises: FatalError if the disk can't be used.
+        """
+        self.id = member_id
+        self.is_dead = False
+        self.paused_until = 0
+        self.disk_slowness = 1
+        self.sessions: dict[int, Session] = {}  # connected here
+        self._host = host
+        self._random = random
+        self._clock_skew = clock_skew
+        self.storage, self.tree, meta = self._open(files, founders)
+        self.applications = self._new_applications(boot, meta.index)
+        profile = host.profile
+        config = RaftConfig(
+            member_id,
+            election_ticks=profile.election_ticks,
+            heartbeat_ticks=profile.heartbeat_ticks,
+            append_bytes_max=profile.append_bytes_max,
+            inflight_count_max=profile.inflight_count_max,
+            apply_count_max=profile.apply_count_max,
+            removed=members.removed_ids(self.tree),
+        )
+        self.core = Raft(config, self.storage, random)
+        self.pump = Pump(self.core)
+        self.seen_commit = 0  # for the invariants: what was looked at
+        self.seen_event = self.tree.index
+        self.writing: Persist | Install | None = None
+        self.saving: SnapshotMeta | None = None
+        self._saving_rows: list[tuple[Any, ...]] = []
+        self._snapshot_wanted = False
+        self._actions: Sequence[Action] = ()
+        self._position = 0
+        self._is_scheduled = False
+        self._is_running = False  # in the midst of a batch: what comes in waits
+        self._ticks = 0
+        self._reads: dict[int, Callable[[int], None]] = {}
+        self._last_token = 0
+        self._init_inbox()
+
+    def _init_inbox(self) -> None:
+        self._messages: list[Message] = []
+        self._has_ticked = False
+        self._proposals: list[bytes] = []
+        self._changes: list[ConfChange] = []
+        self._tokens: list[int] = []
+        self._transfer_to = 0
+        self._reports: list[SnapshotReport] = []
+
+    def _open(
+        self, files: Files, founders: Sequence[ConfChange]
+    ) -> tuple[SimulatedStorage, Tree, SnapshotMeta]:
+        data_dir = DataDir.open(files, DATA_DIR)
+        limits = Limits(self._host.profile.segment_bytes, wals_max=2, snapshots_max=2)
+        if data_dir.is_fresh:
+            storage = Storage.create(data_dir, b"%d" % self.id, SHAPES, limits)
+            if founders:
+                entries = bootstrap_entries(list(founders))
+                hard_state = bootstrap_hard_state(entries)
+                storage.write(hard_state, entries)
+                storage.stabilise(hard_state, entries)
+            return storage, Tree(), SnapshotMeta()
+        recovered = Storage.recover(data_dir, SHAPES, limits)
+        if recovered.metadata != b"%d" % self.id:
+            raise FatalError(f"the data is of member {recovered.metadata!r}")
+        _, meta = recovered.storage.initial_state()
+        tree = snapshot.restore(recovered.rows) if meta.index else Tree()
+        return recovered.storage, tree, meta
+
+    def _new_applications(self, boot: int, applied: int) -> Applications:
+        return Applications(
+            self.tree,
+            member_id=self.id,
+            boot=boot,
+            applied=applied,
+            on_conf_change=self._apply_conf_change,
+            on_sync=_ignore_sync,
+        )
+
+    def _apply_conf_change(self, change: ConfChange) -> bool:
+        return apply_change(self.tree, change, CLUSTER_ID)
+
+    # ---- what can be seen of it
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether it leads."""
+        return self.core.state.role is Role.LEADER
+
+    @property
+    def now_ns(self) -> int:
+        """Its wall clock."""
+        return EPOCH_NS + self._host.scheduler.now + self._clock_skew
+
+    @property
+    def applied(self) -> int:
+        """The last index that is applied."""
+        return self.applications.applied
+
+    # ---- what comes in
+
+    def receive(self, message: Message) -> None:
+        """Take a message of a peer."""
+        self._messages.append(message)
+        self._wake()
+
+    def report_snapshot(self, to: int, is_ok: bool) -> None:
+        """Hear how the sending of a snapshot ended."""
+        self._reports.append(SnapshotReport(to, is_ok))
+        self._wake()
+
+    def propose(self, command: Command, on_done: Callable[[Outcome], None]) -> None:
+        """Replicate a client's command."""
+        deadline_s = (self._host.scheduler.now + CLIENT_PATIENCE) / SECOND
+        promise = cast("Future[Event]", Promise(on_done))
+        self._proposals.append(self.applications.register(command, promise, deadline_s))
+        self._wake()
+
+    def propose_for_nobody(self, command: Command) -> None:
+        """Replicate a command that nobody waits for."""
+        self._proposals.append(self.applications.wrap(command))
+        self._wake()
+
+    def propose_change(self, change: ConfChange) -> None:
+        """Replicate a configuration change."""
+        self._changes.append(change)
+        self._wake()
+
+    def read(self, on_ready: Callable[[int], None]) -> None:
+        """Call `on_ready` with the applied index when a read here is current."""
+        self._last_token += 1
+        self._reads[self._last_token] = on_ready
+        self._tokens.append(self._last_token)
+        self._wake()
+
+    def transfer(self, to: int) -> None:
+        """Have `to` lead."""
+        self._transfer_to = to
+        self._wake()
+
+    def tick(self) -> None:
+        """Let its clock tick once."""
+        self._ticks += 1
+        self.applications.withdraw(self._host.scheduler.now / SECOND, b"timed out")
+        if self._ticks % SYNC_TICKS == 0 and self.is_leader and self.tree.has_expiring:
+            self.propose_for_nobody(Command(CommandKind.SYNC, self.now_ns, limit=SYNC_LIMIT))
+        self._has_ticked = True
+        self._wake()
+
+    def start(self) -> None:
+        """Begin: announce itself, and run a first batch."""
+        urls = (f"http://{self.id:x}",)
+        self.propose_for_nobody(members.publish(self.id, f"m{self.id:x}", urls, self.now_ns))
+
+    def pause(self, until: int) -> None:
+        """Do nothing before `until`."""
+        self.paused_until = max(self.paused_until, until)
+
+    # ---- its end
+
+    def end(self) -> None:
+        """Die: nothing of it happens any more."""
+        self.is_dead = True
+        for session in list(self.sessions.values()):
+            session.disconnect()
+        self.sessions.clear()
+        self.applications.withdraw_all(b"server stopped")
+        self._reads.clear()
+
+    def write_in_part(self) -> None:
+        """Do what was being written, on a disk that is armed to end the process in its midst."""
+        if self.writing is not None:
+            self._write(self.writing)
+        if self.saving is not None:
+            self.storage.save_snapshot(self.saving, self._saving_rows)
+
+    def _fail(self, error: FatalError) -> None:
+        self._host.failed(self, error)
+
+    # ---- the loop, as in consensus/driver.py
+
+    def _wake(self) -> None:
+        if self._is_scheduled or self._is_running or self.writing is not None:
+            return
+        now = self._host.scheduler.now
+        turn = self._host.profile.turn
+        if not turn and self.paused_until <= now:
+            self._run()
+            return
+        self._is_scheduled = True
+        self._host.scheduler.at(max(now + turn, self.paused_until), self._turn, None)
+
+    def _turn(self, _: None) -> None:
+        self._is_scheduled = False
+        if not self.is_dead and self.writing is None:
+            if self.paused_until > self._host.scheduler.now:
+                self._wake()
+            else:
+                self._run()
+
+    def _run(self) -> None:
+        batch = Batch(
+            self._messages,
+            int(self._has_ticked),
+            self._proposals,
+            self._changes,
+            self._tokens,
+            self._transfer_to,
+            (),
+            self._reports,
+        )
+        self._init_inbox()
+        self._is_running = True
+        try:
+            self._actions = self.pump.begin(batch)
+            self._position = 0
+            self._host.stepped(self)
+            self._execute()
+        except FatalError as error:
+            self._fail(error)
+        self._is_running = False
+
+    def _execute(self) -> None:
+        while True:
+            while self._position < len(self._actions):
+                action = self._actions[self._position]
+                self._position += 1
+                if isinstance(action, (Persist, Install)):
+                    self.writing = action
+                    delay = self.draw_disk_time()
+                    self._host.scheduler.after(delay, self._written, None)
+                    return
+                self._do(action)
+                if self.is_dead:
+                    return
+            if not self.pump.is_persisting:
+                break
+            self._actions = self.pump.persisted()
+            self._position = 0
+            self._host.stepped(self)
+        self._maybe_snapshot()
+        if self._has_input or self.pump.has_work:
+            self._wake_later()
+
+    @property
+    def _has_input(self) -> bool:
+        return bool(
+            self._messages
+            or self._has_ticked
+            or self._proposals
+            or self._changes
+            or self._tokens
+            or self._transfer_to
+            or self._reports
+        )
+
+    def _wake_later(self) -> None:
+        """Run the next batch in an event of its own: the loop does not starve its timers."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            now = self._host.scheduler.now
+            self._host.scheduler.at(max(now, self.paused_until), self._turn, None)
+
+    def draw_disk_time(self) -> int:
+        """Return how long a write and its fsync take now."""
+        profile = self._host.profile
+        spread = profile.sync_max - profile.sync_min
+        return (profile.sync_min + int(self._random.random() * spread)) * self.disk_slowness
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, (SendNow, SendAfterPersist)):
+            self._host.send(self, action.messages)
+        elif isinstance(action, Apply):
+            self._apply(action.entries)
+        elif isinstance(action, ReleaseReads):
+            for token in action.tokens:
+                self._reads.pop(token)(self.applied)
+        elif isinstance(action, SendSnapshot):
+            self._host.send_snapshot(self, action.request)
+        elif isinstance(action, SoftStateChanged):
+            self._host.soft_state_changed(self, action)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        """Apply in slices that end where members compare their trees."""
+        refused: list[int] = []
+        position = 0
+        while position < len(entries):
+            index = entries[position].index
+            stop = position + DIGEST_PERIOD - index % DIGEST_PERIOD
+            part = entries[position:stop]
+            refused += self.applications.apply(part)
+            self._host.applied(self, part)
+            position = stop
+        self.pump.applied(entries[-1].index, refused)
+        changes = [entry.index for entry in entries if entry.kind]
+        if changes:
+            self._host.conf_applied(self, changes[-1])
+
+    def _written(self, _: None) -> None:
+        action = self.writing
+        if self.is_dead or action is None:
+            return
+        now = self._host.scheduler.now
+        if self.paused_until > now:
+            self._host.scheduler.at(self.paused_until, self._written, None)
+            return
+        self._is_running = True
+        try:
+            self._write(action)
+            self.writing = None
+            if isinstance(action, Persist):
+                self.storage.stabilise(*action)
+                self._host.persisted(self, action.entries)
+            else:
+                self._install(action)
+            self._execute()
+        except FatalError as error:
+            self._fail(error)
+        self._is_running = False
+
+    def _write(self, action: Persist | Install) -> None:
+        if isinstance(action, Persist):
+            self.storage.write(*action)
+        else:
+            self.storage.install(action.meta, action.hard_state)
+
+    # ---- snapshots
+
+    def want_snapshot(self) -> None:
+        """Take a snapshot soon, however few entries it is worth."""
+        self._snapshot_wanted = True
+        self._wake()
+
+    def _maybe_snapshot(self) -> None:
+        newest = self.storage.snapshot_meta().index
+        count = 0 if self._snapshot_wanted else self._host.profile.snapshot_count
+        if self.saving is not None or self.applied - newest <= count:
+            return
+        self._snapshot_wanted = False
+        state = self.core.state
+        if state.log.pending_snapshot is not None:
+            return
+        # The tree's rows, taken at once: walking it in slices is the member's and the tree's.
+        meta = SnapshotMeta(self.applied, state.log.term(self.applied), state.conf)
+        self.saving = meta
+        self._saving_rows = list(snapshot.rows(self.tree))
+        delay = self.draw_disk_time() * 3
+        self._host.scheduler.after(delay, self._saved, None)
+
+    def _saved(self, _: None) -> None:
+        meta = self.saving
+        if self.is_dead or meta is None:
+            return
+        try:
+            self.storage.save_snapshot(meta, self._saving_rows)
+            self.saving = None
+            if meta.index > self.storage.snapshot_meta().index:
+                self.storage.snapshot_saved(meta)
+                index = meta.index - self._host.profile.tail_count
+                if index >= self.storage.first_index():
+                    self.core.compact(index)
+                self.storage.purge()
+        except FatalError as error:
+            self._fail(error)
+
+    def read_snapshot(self, meta: SnapshotMeta) -> list[PackedRows] | None:
+        """Return the blocks of the newest snapshot if it is the one at `meta`, to be sent."""
+        reader = self.storage.open_snapshot()
+        if reader is None:
+            return None
+        with reader:
+            if reader.meta[0] != meta.index:
+                return None
+            return list(reader.blocks())
+
+    def receive_snapshot(self, meta: SnapshotMeta, blocks: Sequence[PackedRows]) -> None:
+        """Store a snapshot that the leader streamed.  Raises: FatalError if the disk refused."""
+        writer = self.storage.begin_received(meta)
+        for block in blocks:
+            writer.write_packed(block)
+        writer.finish()
+
+    def _install(self, action: Install) -> None:
+        self.storage.installed(action.meta, action.hard_state)
+        reader = self.storage.open_snapshot()
+        assert reader is not None
+        with reader:
+            tree = snapshot.restore(reader.rows())
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            session.disconnect()
+        self.tree = tree
+        self.applications.tree = tree
+        self.applications.applied = action.meta.index
+        self._host.installed(self)
+        for session in sessions:
+            session.connect(tree)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a crash now would be in the midst of a write."""
+        return self.writing is not None or self.saving is not None
+
+
+CLIENT_PATIENCE = 2 * SECOND  # virtual; several elections
+EPOCH_NS = 1_700_000_000 * SECOND  # what the simulated clocks show at the start
+
+
+def _ignore_sync(command: Command) -> None:
+    """Nothing waits for a SYNC here: the leader's next tick proposes another."""
+    del command

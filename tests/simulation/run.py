@@ -1,0 +1,155 @@
+"""One run: a plan carried out, healed, and judged at its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from etcdpy.tree.command import Command, CommandKind
+from tests.simulation.invariants import MACHINE_SAFETY
+from tests.simulation.linearizability import Undecided, check_indexes, check_key
+from tests.simulation.member import Outcome, SimulatedMember
+from tests.simulation.plan import Action, Plan
+from tests.simulation.trace import Trace
+from tests.simulation.violation import Violation
+from tests.simulation.world import World, tree_of
+
+LIVENESS = "healed, a write commits and all members catch up"
+NO_LOST_WRITE = "no acknowledged write is lost"
+NO_EXCEPTION = "no assertion or exception"
+UNDECIDED = "linearizability is decided"
+
+#: Election timeouts that a healed cluster may take to elect, commit and catch up.  A generous
+#: bound, hence a sharp one against what never ends: typical is below ten.
+PATIENCE_ELECTIONS = 150
+PROBE = b"/1/probe"
+
+
+@dataclass
+class Result:
+    """How one run ended.  `violation` is None where nothing was found."""
+
+    plan: Plan
+    steps: int
+    trace: Trace
+    violation: Violation | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def run(plan: Plan, actions: Sequence[Action] | None = None, *, is_kept: bool = False) -> Result:
+    """Carry out `plan`, or only `actions` of it; `is_kept` keeps the lines of the trace."""
+    trace = Trace(is_kept=is_kept)
+    with tree_of(plan.profile.history_count):
+        world = None
+        violation = None
+        try:
+            world = World(plan, trace)
+            world.carry_out(plan.actions if actions is None else actions)
+            _finish(world)
+            _judge(world)
+        except Violation as found:
+            violation = found
+        except Undecided as undecided:
+            violation = Violation(UNDECIDED, str(undecided))
+        except Exception as error:  # an edge: whatever the code under test raises is a finding
+            violation = Violation(NO_EXCEPTION, f"{type(error).__name__}: {error}")
+            violation.__cause__ = error
+    if violation is not None:
+        trace.add(f"violation {violation}")
+    if world is None:
+        return Result(plan, 0, trace, violation)
+    return Result(plan, world.scheduler.steps, trace, violation, world.counts)
+
+
+def _finish(world: World) -> None:
+    """Heal, and wait until every member has all that is committed, and each can write."""
+    world.heal()
+    period = world.profile.election_ticks * world.profile.tick
+    acknowledged: set[int] = set()
+    for _ in range(PATIENCE_ELECTIONS):
+        for member in world.alive():
+            if member.id not in acknowledged and _is_member(world, member):
+                _probe(world, member, acknowledged)
+        world.scheduler.run_until(world.scheduler.now + period)
+        if _is_converged(world, acknowledged):
+            break
+    else:
+        state = [(m.id, m.applied, m.core.state.role.name) for m in world.alive()]
+        raise Violation(
+            LIVENESS,
+            f"after {PATIENCE_ELECTIONS} election timeouts: {state}, {world.watch.truth.conf}, "
+            f"probes answered by {sorted(acknowledged)}",
+        )
+
+
+def _is_member(world: World, member: SimulatedMember) -> bool:
+    conf = world.watch.truth.conf
+    return member.id in conf.voters or member.id in conf.learners
+
+
+def _probe(world: World, member: SimulatedMember, acknowledged: set[int]) -> None:
+    """Write through `member`, and remember it when that was answered."""
+
+    def answered(outcome: Outcome) -> None:
+        if outcome is not None:
+            acknowledged.add(member.id)
+            world.note(f"probe {member.id}")
+
+    key = PROBE + b"/%d" % member.id
+    member.propose(Command(CommandKind.SET, member.now_ns, key, b"probe"), answered)
+
+
+def _is_converged(world: World, acknowledged: set[int]) -> bool:
+    """Whether all members have applied the same, answered, and nothing is under way."""
+    conf = world.watch.truth.conf
+    expected = {*conf.voters, *conf.learners}
+    present = {member.id: member for member in world.alive()}
+    if not expected <= present.keys() | world.watch.lost_ids:
+        return False
+    committed = world.watch.truth.committed
+    reached = [present[member_id] for member_id in sorted(expected & present.keys())]
+    if any(member.applied != committed for member in reached):
+        return False
+    return all(member.id in acknowledged for member in reached)
+
+
+def _judge(world: World) -> None:
+    """Check all that can only be known at the end."""
+    truth = world.watch.truth
+    for member in world.alive():
+        if _is_member(world, member):
+            world.watch.compare_digest(member, member.applied)
+            if member.tree.index != len(truth.events):
+                raise Violation(MACHINE_SAFETY, f"{member.id} ends at {member.tree.index}")
+    _check_writes(world)
+    history = world.clients.history
+    check_indexes(history.operations())
+    for key, operations in history.by_key.items():
+        check_key(key, operations)
+    _check_watchers(world)
+
+
+def _check_writes(world: World) -> None:
+    """Every acknowledged write stands in the one history, as it was answered."""
+    events = world.watch.truth.events
+    for index, (key, value) in world.clients.writes.items():
+        if index > len(events):
+            raise Violation(NO_LOST_WRITE, f"write {index} of {key!r} was lost")
+        event = events[index - 1]
+        if (event.node.key, event.node.value) != (key, value):
+            raise Violation(NO_LOST_WRITE, f"write {index} of {key!r} is now {event}")
+
+
+def _check_watchers(world: World) -> None:
+    """Bring every session up to date, then compare what it saw with all that happened."""
+    truth = world.watch.truth
+    members = [member for member in world.alive() if _is_member(world, member)]
+    for machine in world.machines:
+        member = machine.member
+        if member is not None and not _is_member(world, member):
+            member.end()  # its clients find another one
+    for session in world.clients.sessions:
+        while session.watcher is None:
+            before = session.expected
+            session.connect(members[session.number % len(members)].tree)
+            if session.watcher is None and session.expected == before:
+                raise Violation(LIVENESS, f"{session} ends and ends again")
+        session.check(truth.events, len(truth.events))

@@ -1,0 +1,618 @@
+"""World: machines, network, clients and an operator; carries out a plan and heals at the end.
+
+An action names a slot, a place for a machine; who is there is looked up when its time comes.  The
+operator behaves as a careful one does: a disk that is lost for good costs a member at most while
+a quorum of the others remains, and an id never comes back.  Nothing else is careful.
+"""
+
+import errno
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+
+from etcdpy.consensus.codec import decode_messages, encode_messages
+from etcdpy.consensus.messages import (
+    ConfChange,
+    ConfChangeKind,
+    Entry,
+    Message,
+    SnapshotRequest,
+)
+from etcdpy.consensus.pump import SoftStateChanged
+from etcdpy.errors import FatalError
+from etcdpy.membership import change_to_add
+from etcdpy.store.snapshot_file import PackedRows
+from etcdpy.tree import history as tree_history
+from etcdpy.tree import snapshot as tree_snapshot
+from etcdpy.tree.members import Member
+from tests.simulation.clients import Clients
+from tests.simulation.invariants import Watch
+from tests.simulation.member import SimulatedMember
+from tests.simulation.network import LinkFaults, Network
+from tests.simulation.plan import SLOT_COUNT, Act, Action, Plan
+from tests.simulation.scheduler import MS, US, Scheduler
+from tests.simulation.trace import Trace
+from tests.simulation.violation import Violation
+from tests.store.simulated_files import SimulatedCrash, SimulatedFiles
+
+NO_FATAL = "no member stops but for its disk"
+SECTOR_BYTES = 512  # what a disk writes whole; smaller than most frames, so that they tear
+SLOWNESS = 20
+CRASH_OPERATIONS_MAX = 8  # a write is one or two operations, a cut of a segment about eight
+NO_FAULTS = LinkFaults(delay_min=100 * US, delay_max=300 * US)
+
+
+class Machine:
+    """A slot: a disk, and the member on it.  `member_id` 0: nobody lives here."""
+
+    def __init__(self, slot: int, random: Random, files: SimulatedFiles) -> None:
+        self.slot = slot
+        self.random = random
+        self.files = files
+        self.member_id = 0
+        self.member: SimulatedMember | None = None  # None while it is down
+        self.founders: Sequence[ConfChange] = ()
+        self.boot = 0
+        self.down_until = 0
+        self.tick = 0
+        self.clock_skew = 0
+        self.has_refused = False  # the disk failed a sync: the member has to stop
+
+    @property
+    def is_disk_faulty(self) -> bool:
+        """Whether a member may stop for its disk's sake."""
+        return self.has_refused or self.files.free_bytes is not None
+
+
+class World:
+    """One run.  `carry_out` does the plan's actions, `heal` ends all faults."""
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self.plan = plan
+        self.profile = plan.profile
+        self.trace = trace
+        self.scheduler = Scheduler()
+        self.clients = Clients(self, plan.profile.key_count)
+        self.watch = Watch(self.alive)
+        self.is_healed = False
+        self.proposed: list[ConfChange] = []  # by the operator, not seen applied yet
+        self.counts: dict[str, int] = {}
+        seed = str(plan.seed)
+        self._random = Random(f"{seed}/world")
+        self.network = Network(self.scheduler, seed, plan.profile.faults, self._deliver)
+        self.machines = [self._new_machine(slot) for slot in range(SLOT_COUNT)]
+        self._by_id: dict[int, Machine] = {}
+        self._last_id = 0
+        self._found()
+
+    def _new_machine(self, slot: int) -> Machine:
+        random = Random(f"{self.plan.seed}/machine/{slot}")
+        machine = Machine(slot, random, self._new_files(random))
+        drift = self.profile.drift
+        machine.tick = int(self.profile.tick * (1 + drift * (2 * random.random() - 1)))
+        machine.clock_skew = random.randrange(500 * MS)
+        return machine
+
+    @staticmethod
+    def _new_files(random: Random) -> SimulatedFiles:
+        return SimulatedFiles(random, page_bytes=SECTOR_BYTES)
+
+    def _found(self) -> None:
+        """Start the founding members."""
+        machines = self.machines[: self.profile.voter_count]
+        for machine in machines:
+            self._settle(machine)
+        changes = [change_to_add(_member(machine.member_id)) for machine in machines]
+        for machine in machines:
+            machine.founders = changes
+            self.boot(machine)
+
+    def _settle(self, machine: Machine) -> None:
+        """Give a machine a new id and an empty disk."""
+        self._last_id += 1
+        machine.member_id = self._last_id
+        machine.files = self._new_files(machine.random)
+        machine.founders = ()
+        machine.has_refused = False
+        self._by_id[machine.member_id] = machine
+
+    # ---- who is there
+
+    def alive(self) -> Iterator[SimulatedMember]:
+        """Yield the members that run."""
+        for machine in self.machines:
+            if machine.member is not None:
+                yield machine.member
+
+    def member_at(self, number: int) -> SimulatedMember | None:
+        """Return the running member that `number` chooses."""
+        alive = list(self.alive())
+        return alive[number % len(alive)] if alive else None
+
+    def machine_at(self, number: int) -> Machine:
+        """Return the settled machine that `number` chooses."""
+        settled = [machine for machine in self.machines if machine.member_id]
+        return settled[number % len(settled)] if settled else self.machines[0]
+
+    def leader(self) -> SimulatedMember | None:
+        """Return the running leader of the highest term."""
+        leaders = [member for member in self.alive() if member.is_leader]
+        return max(leaders, key=lambda member: member.core.state.term, default=None)
+
+    def note(self, line: str) -> None:
+        """Add a line to the trace."""
+        self.trace.add(f"{self.scheduler.now} {line}")
+
+    def count(self, what: str) -> None:
+        """Count something for the report."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # ---- starting and ending members
+
+    def boot(self, machine: Machine) -> None:
+        """Start the member of a machine that is down, if its disk lets it."""
+        assert machine.member is None
+        machine.boot += 1
+        machine.files.kill()
+        try:
+            member = SimulatedMember(
+                self,
+                machine.files,
+                member_id=machine.member_id,
+                boot=machine.random.getrandbits(63),
+                founders=machine.founders,
+                random=Random(f"{self.plan.seed}/boot/{machine.member_id}/{machine.boot}"),
+                clock_skew=machine.clock_skew,
+            )
+        except FatalError as error:
+            self._failed(machine, error)
+            return
+        self.note(f"boot {member.id} at {member.applied}")
+        machine.member = member
+        self.watch.began(member)
+        first = int(machine.random.random() * machine.tick)
+        self.scheduler.after(first, self._tick, (machine, member))
+        member.start()
+
+    def end(self, machine: Machine, *, is_power_lost: bool, is_in_write: bool) -> None:
+        """End the member of a machine: its process killed, or the whole machine's power lost."""
+        member = machine.member
+        if member is not None:
+            self.note(f"end {member.id} {is_power_lost}")
+            self.watch.ended(member)
+            machine.member = None
+            if is_in_write:
+                self._crash_in_write(machine, member)
+            member.end()
+        machine.files.kill()
+        if is_power_lost:
+            machine.files = machine.files.crash()
+
+    def _crash_in_write(self, machine: Machine, member: SimulatedMember) -> None:
+        files = machine.files
+        files.crash_at = files.operation_count + machine.random.randrange(CRASH_OPERATIONS_MAX)
+        try:
+            member.write_in_part()
+        except SimulatedCrash:
+            self.count("crashes in a write")
+        except FatalError as error:
+            if not machine.is_disk_faulty:
+                raise Violation(NO_FATAL, f"{member.id}: {error}") from error
+
+    def failed(self, member: SimulatedMember, error: FatalError) -> None:
+        """See Host."""
+        self._failed(self._by_id[member.id], error)
+
+    def _failed(self, machine: Machine, error: FatalError) -> None:
+        if not machine.is_disk_faulty:
+            raise Violation(NO_FATAL, f"{machine.member_id}: {error}") from error
+        self.count("members stopped by their disk")
+        is_power_lost = machine.random.random() < 0.5
+        self.end(machine, is_power_lost=is_power_lost, is_in_write=False)
+        machine.has_refused = False
+        self._boot_later(machine, self.profile.election_ticks * self.profile.tick)
+
+    def _boot_later(self, machine: Machine, delay: int) -> None:
+        machine.down_until = self.scheduler.now + delay
+        self.scheduler.after(delay, self._boot_due, (machine, machine.member_id))
+
+    def _boot_due(self, what: tuple[Machine, int]) -> None:
+        machine, member_id = what
+        is_due = self.scheduler.now >= machine.down_until
+        if machine.member is None and machine.member_id == member_id and is_due:
+            self.boot(machine)
+
+    def _tick(self, what: tuple[Machine, SimulatedMember]) -> None:
+        machine, member = what
+        if member.is_dead:
+            return
+        now = self.scheduler.now
+        if member.paused_until > now:
+            self.scheduler.at(member.paused_until, self._tick, what)
+            return
+        self.scheduler.after(machine.tick, self._tick, what)
+        member.tick()
+
+    # ---- Host: what members do
+
+    def send(self, member: SimulatedMember, messages: Sequence[Message]) -> None:
+        """See Host."""
+        self.watch.sending(member, messages)
+        if self.profile.is_wired:
+            messages = decode_messages(encode_messages(messages))
+        for message in messages:
+            if message.to in self._by_id:
+                self.network.send(message)
+
+    def _deliver(self, message: Message) -> None:
+        machine = self._by_id.get(message.to)
+        member = machine.member if machine is not None else None
+        if member is None:
+            return
+        self.trace.add(
+            f"{self.scheduler.now} {message.kind} {message.sender} {message.to} {message.term} "
+            f"{message.index} {message.log_term} {message.commit} {len(message.entries)} "
+            f"{message.is_rejected}"
+        )
+        member.receive(message)
+
+    def send_snapshot(self, member: SimulatedMember, request: SnapshotRequest) -> None:
+        """See Host."""
+        self.count("snapshots sent")
+        meta = request.message.snapshot
+        assert meta is not None
+        blocks = member.read_snapshot(meta)
+        if blocks is None:
+            raise Violation(NO_FATAL, f"{member.id} has no snapshot {meta} to send")
+        delay = self.network.draw_delay(member.id, request.to) * 3
+        self.scheduler.after(delay, self._snapshot_arrives, (member, request, blocks))
+
+    def _snapshot_arrives(
+        self, what: tuple[SimulatedMember, SnapshotRequest, Sequence[PackedRows]]
+    ) -> None:
+        sender, request, blocks = what
+        to = request.to
+        machine = self._by_id.get(to)
+        receiver = machine.member if machine is not None else None
+        is_cut = self.network.is_blocked(sender.id, to) or self._random.random() < 0.1
+        is_ok = receiver is not None and receiver.id == to and not is_cut
+        if is_ok and receiver is not None and request.message.snapshot is not None:
+            try:
+                receiver.receive_snapshot(request.message.snapshot, blocks)
+            except FatalError as error:
+                self.failed(receiver, error)
+                is_ok = False
+            else:
+                self.note(f"snapshot {request.message.snapshot.index} to {to}")
+                receiver.receive(request.message)
+        if not sender.is_dead:
+            sender.report_snapshot(to, is_ok)
+
+    def stepped(self, member: SimulatedMember) -> None:
+        """See Host."""
+        self.watch.stepped(member)
+
+    def soft_state_changed(self, member: SimulatedMember, action: SoftStateChanged) -> None:
+        """See Host."""
+        soft_state = action.soft_state
+        self.note(f"soft {member.id} {soft_state.role} {soft_state.leader_id}")
+        if member.is_leader:
+            self.count("elections won")
+        if soft_state.is_removed:
+            machine = self._by_id[member.id]
+            self.count("members told that they were removed")
+            self.end(machine, is_power_lost=False, is_in_write=False)
+            self._vacate(machine)
+
+    def persisted(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
+        """See Host."""
+        self.watch.persisted(member, entries)
+
+    def applied(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
+        """See Host."""
+        self.watch.applied(member, entries)
+
+    def conf_applied(self, member: SimulatedMember, index: int) -> None:
+        """See Host."""
+        self.note(f"conf {member.id} {index} {member.core.state.voters}")
+        self.watch.conf_applied(member, index)
+        conf = self.watch.truth.conf
+        known = (*conf.voters, *conf.learners)
+        self.proposed = [
+            change
+            for change in self.proposed
+            if change.kind == ConfChangeKind.REMOVE and change.member_id in known
+        ]
+
+    def installed(self, member: SimulatedMember) -> None:
+        """See Host."""
+        self.note(f"installed {member.id} {member.applied}")
+        self.count("snapshots installed")
+        self.watch.installed(member)
+
+    # ---- the plan
+
+    def carry_out(self, actions: Sequence[Action]) -> None:
+        """Do all actions in their time."""
+        for action in actions:
+            self.scheduler.run_until(action.at)
+            self.scheduler.steps += 1
+            self.note(f"{action.act.name} {action.a} {action.b} {action.c}")
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        handler = _HANDLERS.get(action.act)
+        if handler is not None:
+            handler(self, action)
+            return
+        member = self.member_at(action.a)
+        if member is not None:
+            self.clients.act(member, action)
+
+    def crash(self, action: Action) -> None:
+        """CRASH, STOP."""
+        machine = self.machine_at(action.a)
+        is_crash = action.act is Act.CRASH
+        is_power_lost = is_crash and action.c % 4 != 0
+        self.end(machine, is_power_lost=is_power_lost, is_in_write=is_crash)
+        self._boot_later(machine, action.b * MS)
+
+    def partition(self, action: Action) -> None:
+        """PARTITION, ONE_WAY, ISOLATE_LEADER."""
+        for sender, receiver in self._severed(action):
+            self.network.block(sender, receiver)
+            self.scheduler.after(action.b * MS, self._unblock, (sender, receiver))
+
+    def _severed(self, action: Action) -> list[tuple[int, int]]:
+        ids = [machine.member_id for machine in self.machines if machine.member_id]
+        if action.act is Act.ONE_WAY:
+            sender, receiver = ids[action.a % len(ids)], ids[action.c % len(ids)]
+            return [(sender, receiver)] if sender != receiver else []
+        if action.act is Act.PARTITION:
+            pairs = [(one, other) for one in ids for other in ids if one != other]
+            return [(s, r) for s, r in pairs if (action.a >> s % 16 ^ action.a >> r % 16) & 1]
+        leader = self.leader()
+        if leader is None:
+            return []
+        out = [(leader.id, other) for other in ids if other != leader.id]
+        into = [(receiver, sender) for sender, receiver in out]
+        return (out + into, out, into)[action.c % 3]
+
+    def _unblock(self, ends: tuple[int, int]) -> None:
+        self.network.unblock(*ends)
+
+    def slow_link(self, action: Action) -> None:
+        """SLOW_LINK."""
+        ends = self.machine_at(action.a).member_id, self.machine_at(action.c).member_id
+        link = self.network.link(*ends)
+        link.slowness = SLOWNESS
+
+        def restore(_: None) -> None:
+            link.slowness = 1
+
+        self.scheduler.after(action.b * MS, restore, None)
+
+    def cut(self, action: Action) -> None:
+        """CUT."""
+        one, other = self.machine_at(action.a).member_id, self.machine_at(action.c).member_id
+        self.network.cut(one, other)
+        self.network.cut(other, one)
+
+    def pause(self, action: Action) -> None:
+        """PAUSE."""
+        member = self.member_at(action.a)
+        if member is not None:
+            member.pause(self.scheduler.now + action.b * MS)
+
+    def slow_disk(self, action: Action) -> None:
+        """SLOW_DISK."""
+        member = self.member_at(action.a)
+        if member is None:
+            return
+        member.disk_slowness = SLOWNESS
+
+        def restore(slow: SimulatedMember) -> None:
+            slow.disk_slowness = 1
+
+        self.scheduler.after(action.b * MS, restore, member)
+
+    def full_disk(self, action: Action) -> None:
+        """FULL_DISK."""
+        machine = self.machine_at(action.a)
+        machine.files.free_bytes = action.c % 200
+        self.scheduler.after(action.b * MS, self._free_disk, machine)
+
+    def _free_disk(self, machine: Machine) -> None:
+        machine.files.free_bytes = None
+
+    def fail_sync(self, action: Action) -> None:
+        """FAIL_SYNC."""
+        machine = self.machine_at(action.a)
+        if machine.member is None:
+            return
+
+        def refuse(operation: str, path: str) -> None:
+            if operation in ("fdatasync", "fsync_dir"):
+                machine.files.on_operation = None
+                machine.has_refused = True
+                raise OSError(errno.EIO, "Input/output error", path)
+
+        machine.files.on_operation = refuse
+
+    def transfer(self, action: Action) -> None:
+        """TRANSFER."""
+        member = self.member_at(action.a)
+        voters = self.watch.truth.conf.voters
+        if member is not None and voters:
+            member.transfer(voters[action.b % len(voters)])
+
+    def snapshot(self, action: Action) -> None:
+        """SNAPSHOT."""
+        member = self.member_at(action.a)
+        if member is not None:
+            member.want_snapshot()
+
+    # ---- the operator
+
+    def add(self, action: Action) -> None:
+        """ADD_VOTER, ADD_LEARNER: start a member on a free machine and have it added."""
+        conf = self.watch.truth.conf
+        asked = self.member_at(action.a)
+        if asked is None or len(conf.voters) + len(conf.learners) >= SLOT_COUNT - 1:
+            return
+        machine = self._free_machine()
+        if machine is None:
+            return
+        self._settle(machine)
+        self.boot(machine)
+        is_learner = action.act is Act.ADD_LEARNER
+        self._propose(asked, change_to_add(_member(machine.member_id, is_learner=is_learner)))
+
+    def _free_machine(self) -> Machine | None:
+        for machine in self.machines:
+            if not machine.member_id:
+                return machine
+        gone = self._removed_ids()
+        for machine in self.machines:
+            if machine.member_id in gone:
+                self.end(machine, is_power_lost=False, is_in_write=False)
+                self._vacate(machine)
+                return machine
+        return None
+
+    def _removed_ids(self) -> set[int]:
+        """Return the ids of which some member has applied the removal."""
+        removed: set[int] = set()
+        for member in self.alive():
+            removed |= member.core.state.removed
+        return removed
+
+    def _vacate(self, machine: Machine) -> None:
+        self.watch.dead_logs.pop(machine.member_id, None)
+        self._by_id.pop(machine.member_id, None)
+        machine.member_id = 0
+
+    def promote(self, action: Action) -> None:
+        """PROMOTE."""
+        asked = self.member_at(action.a)
+        learners = self.watch.truth.conf.learners
+        if asked is not None and learners:
+            self._propose(asked, change_to_add(_member(learners[action.b % len(learners)])))
+
+    def remove(self, action: Action) -> None:
+        """REMOVE, REMOVE_LEADER; while a disk is lost, only its member is removed."""
+        conf = self.watch.truth.conf
+        asked = self.member_at(action.a)
+        if asked is None or len(conf.voters) < 2:
+            return
+        known = (*conf.voters, *conf.learners)
+        lost = [member_id for member_id in known if member_id in self.watch.lost_ids]
+        leader = self.leader()
+        target = known[action.b % len(known)]
+        if lost:
+            target = lost[0]
+        elif action.act is Act.REMOVE_LEADER and leader is not None:
+            target = leader.id
+        self._propose(asked, ConfChange(ConfChangeKind.REMOVE, target))
+
+    def update_member(self, action: Action) -> None:
+        """UPDATE_MEMBER."""
+        conf = self.watch.truth.conf
+        asked = self.member_at(action.a)
+        if asked is not None and conf.voters:
+            target = conf.voters[action.b % len(conf.voters)]
+            change = change_to_add(_member(target))
+            self._propose(asked, change._replace(kind=ConfChangeKind.UPDATE))
+
+    def wipe(self, action: Action) -> None:
+        """WIPE: lose a disk for good, if the others can do without, and replace the member."""
+        machine = self.machine_at(action.a)
+        conf = self.watch.truth.conf
+        if machine.member_id not in conf.voters or not self._can_lose_one():
+            return
+        self.note(f"wipe {machine.member_id}")
+        self.count("disks lost for good")
+        self.watch.lost_ids.add(machine.member_id)
+        lost = machine.member_id
+        self.end(machine, is_power_lost=False, is_in_write=False)
+        self._vacate(machine)
+        asked = self.member_at(action.b)
+        if asked is not None:
+            self._propose(asked, ConfChange(ConfChangeKind.REMOVE, lost))
+
+    def _can_lose_one(self) -> bool:
+        """Whether a quorum remains, whichever of the proposed removals may still commit."""
+        conf = self.watch.truth.conf
+        if any(voter in self.watch.lost_ids for voter in conf.voters):
+            return False
+        removals = sum(1 for change in self.proposed if change.kind == ConfChangeKind.REMOVE)
+        remaining = len(conf.voters) - removals
+        return remaining - 1 >= remaining // 2 + 1
+
+    def _propose(self, asked: SimulatedMember, change: ConfChange) -> None:
+        self.proposed.append(change)
+        self.note(f"change {change.kind} {change.member_id} by {asked.id}")
+        asked.propose_change(change)
+
+    # ---- the end
+
+    def heal(self) -> None:
+        """End all faults, start all that is down."""
+        self.note("heal")
+        self.is_healed = True
+        self.network.heal(NO_FAULTS)
+        for machine in self.machines:
+            machine.files.free_bytes = None
+            machine.files.on_operation = None
+            if machine.member_id and machine.member is None:
+                self.boot(machine)
+            elif machine.member is not None:
+                machine.member.disk_slowness = 1
+                machine.member.paused_until = 0
+
+
+def _member(member_id: int, *, is_learner: bool = False) -> Member:
+    return Member(member_id, (f"http://{member_id:x}",), is_learner=is_learner)
+
+
+_HANDLERS: dict[Act, Callable[[World, Action], None]] = {
+    Act.CRASH: World.crash,
+    Act.STOP: World.crash,
+    Act.PARTITION: World.partition,
+    Act.ONE_WAY: World.partition,
+    Act.ISOLATE_LEADER: World.partition,
+    Act.SLOW_LINK: World.slow_link,
+    Act.CUT: World.cut,
+    Act.PAUSE: World.pause,
+    Act.SLOW_DISK: World.slow_disk,
+    Act.FULL_DISK: World.full_disk,
+    Act.FAIL_SYNC: World.fail_sync,
+    Act.ADD_VOTER: World.add,
+    Act.ADD_LEARNER: World.add,
+    Act.PROMOTE: World.promote,
+    Act.REMOVE: World.remove,
+    Act.REMOVE_LEADER: World.remove,
+    Act.UPDATE_MEMBER: World.update_member,
+    Act.WIPE: World.wipe,
+    Act.TRANSFER: World.transfer,
+    Act.SNAPSHOT: World.snapshot,
+}
+
+
+@contextmanager
+def tree_of(history_count: int) -> Iterator[None]:
+    """Have trees keep fewer events than etcd's thousand: a run is too short to pass that."""
+    modules = (vars(tree_history), vars(tree_snapshot))
+    before = tree_history.EVENTS_MAX
+    log = logging.getLogger("etcdpy.etcdserver.membership")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    for module in modules:
+        module["EVENTS_MAX"] = history_count
+    try:
+        yield
+    finally:
+        for module in modules:
+            module["EVENTS_MAX"] = before
+        log.setLevel(level)
