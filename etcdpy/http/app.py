@@ -48,7 +48,7 @@ CLIENT_ROUTES = Routes(
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
 )
-PEER_ROUTES = Routes(_PEER_FACES, {})
+PEER_ROUTES = Routes(_PEER_FACES, {}, has_cors=False)
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 

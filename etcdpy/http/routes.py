@@ -38,11 +38,21 @@ class Match(NamedTuple):
 
 
 class Routes:
-    """A table of exact paths and one of subtrees, whose paths begin with `key + b"/"`."""
+    """A table of exact paths and one of subtrees, whose paths begin with `key + b"/"`.
 
-    __slots__ = ("_exact", "_methods", "_subtrees")
+    `has_cors` says that browsers may ask: OPTIONS is then answered on every path.
+    """
 
-    def __init__(self, exact: Mapping[bytes, Route], subtrees: Mapping[bytes, Route]) -> None:
+    __slots__ = ("_exact", "_has_cors", "_methods", "_subtrees")
+
+    def __init__(
+        self,
+        exact: Mapping[bytes, Route],
+        subtrees: Mapping[bytes, Route],
+        *,
+        has_cors: bool = True,
+    ) -> None:
+        self._has_cors = has_cors
         self._exact = {**exact, **subtrees}
         self._subtrees = tuple((path + b"/", route) for path, route in subtrees.items())
         self._methods = {
@@ -56,10 +66,10 @@ class Routes:
         Raises: target.TargetError when the target cannot stand in a request line.
         """
         path, raw_query = target.split(raw_target)
-        if method == "OPTIONS":
-            return _OPTIONS_OF_SERVER if raw_target == b"*" else _OPTIONS
         if raw_target == b"*":
-            return _BAD_ASTERISK
+            return _OPTIONS_OF_SERVER if method == "OPTIONS" else _BAD_ASTERISK
+        if method == "OPTIONS" and self._has_cors:
+            return _OPTIONS
         cleaned = target.clean(path)
         if cleaned != path and method != "CONNECT":
             return _redirect(method, cleaned, raw_query)
