@@ -8,8 +8,6 @@ Source: spec/keys.md section 2.
 ROOT = b"/"
 MEMBERS_PART = b"/0"  # the cluster's own rows
 KEYS_PART = b"/1"  # what clients see as `/`
-AUTH_PART = b"/2"  # users and roles; made by its first write
-HIDDEN_MARK = ord("_")
 
 
 def clean(path: bytes) -> bytes:
@@ -32,11 +30,6 @@ def is_clean(path: bytes) -> bool:
     return clean(path) == path
 
 
-def split(path: bytes) -> list[bytes]:
-    """Return the components of a clean path: `/a/b` gives `[b"a", b"b"]`, the root none."""
-    return path.split(b"/")[1:] if path != ROOT else []
-
-
 def join(parent: bytes, name: bytes) -> bytes:
     """Return the path of the child `name` of the clean path `parent`."""
     return below(parent) + name
@@ -45,18 +38,3 @@ def join(parent: bytes, name: bytes) -> bytes:
 def below(path: bytes) -> bytes:
     """Return the prefix that all paths below the clean `path` have."""
     return path if path == ROOT else path + b"/"
-
-
-def parent_of(path: bytes) -> bytes:
-    """Return the path of the directory that holds the clean `path`; the root's is the root."""
-    return path.rpartition(b"/")[0] or ROOT
-
-
-def name_of(path: bytes) -> bytes:
-    """Return the last component of the clean `path`, empty for the root."""
-    return path.rpartition(b"/")[2]
-
-
-def is_hidden_name(name: bytes) -> bool:
-    """Tell whether listings leave a node of this name out.  Source: spec/keys.md section 12."""
-    return name[:1] == b"_"

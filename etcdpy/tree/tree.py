@@ -109,7 +109,7 @@ class Tree:
         node, depth, names = self._descend(path)
         prev: NodeView | None = None
         if depth == len(names):
-            if path in READ_ONLY or node.children is not None:
+            if node.children is not None:
                 self.stats.sets_fail += 1
                 code, cause = (ROOT_READ_ONLY, ROOT) if path in READ_ONLY else (NOT_A_FILE, path)
                 raise EtcdError(code, cause, self.index)
