@@ -48,17 +48,16 @@ def choose(
         try:
             meta = _check(snapshots, found)
         except Damage as damage:
-            skipped.append(Skipped(found, str(damage), is_damaged=True))
+            skipped.append(Skipped(found, str(damage)))
             continue
         log = replay(files, segments, found.index, make_entry)
         if log.joins(found.index, found.term):
             return Choice(meta, found, log, skipped)
-        problem = _problem(found, log, segments)
-        skipped.append(Skipped(found, problem, is_damaged=False))
+        skipped.append(Skipped(found, _problem(found, log, segments)))
     log = replay(files, segments, 0, make_entry)
     if log.joins(0, 0):
         return Choice(EMPTY_META, None, log, skipped)
-    reasons = "; ".join(f"{found.path}: {problem}" for found, problem, _ in skipped)
+    reasons = "; ".join(f"{found.path}: {problem}" for found, problem in skipped)
     raise FatalError(
         f"{segments[0].path}: the log begins after entry {log.base_index}, "
         f"and no snapshot joins it: {reasons or 'there is none'}"

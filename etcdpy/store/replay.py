@@ -175,6 +175,6 @@ def replay(
             except BAD_SHAPE as error:
                 raise FatalError(
                     f"{segment.path}: the frame at offset {frame.offset} is whole, "
-                    f"but makes no sense: {error}"
+                    f"but makes no sense: {str(error) or 'it is not msgpack'}"
                 ) from error
     return log

@@ -281,12 +281,16 @@ class SnapshotReader:
         return index, term, conf
 
 
-def _unpack_rows(block: PackedRows) -> Iterator[tuple[Any, ...]]:
+def _unpack_rows(block: PackedRows) -> list[tuple[Any, ...]]:
+    """Return the rows of a block.  Raises: one of BAD_SHAPE, if it does not hold that many."""
     unpacker = msgpack.Unpacker(
         use_list=False, strict_map_key=False, max_buffer_size=len(block.data)
     )
     unpacker.feed(block.data)
-    return iter(unpacker)
+    rows = list(unpacker)
+    if len(rows) != block.row_count:
+        raise ValueError(f"a block of {block.row_count} rows holds {len(rows)}")
+    return rows
 
 
 def _check_rows(rows: PackedRows) -> None:

@@ -48,7 +48,6 @@ class Skipped(NamedTuple):
 
     found: Found
     problem: str
-    is_damaged: bool
 
 
 class Snapshots:
@@ -115,18 +114,22 @@ class Snapshots:
     def settle(self, leftovers: Sequence[str], skipped: Sequence[Skipped]) -> list[Note]:
         """Clear away what recovery found to be of no use, and make all names durable.
 
+        A received snapshot that was skipped goes.  One of this member's own is kept under another
+        name: it was skipped because it is damaged, for if it merely did not join the log, no older
+        one would have, and recovery would have refused.
+
         Raises: FatalError if the disk refused.
         """
         notes: list[Note] = []
         try:
             for path in leftovers:
                 self._files.unlink(path)
-            for found, problem, is_damaged in skipped:
+            for found, problem in skipped:
                 path = found.path
                 if found.is_received:
                     self._files.unlink(path)
                     path = ""
-                elif is_damaged:
+                else:
                     path += BROKEN_SUFFIX
                     self._files.rename(found.path, path)
                 notes.append(SnapshotSkipped(found.path, path, problem))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from etcdpy.consensus.messages import ConfState, Entry, HardState, SnapshotMeta
+from etcdpy.errors import FatalError
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import Files
 from etcdpy.store.notes import Note
@@ -53,7 +54,11 @@ def open_store(
     if data_dir.is_fresh:
         storage: MemberStorage = Storage.create(data_dir, METADATA, SHAPES, limits)
         return data_dir, Recovered(storage, METADATA, iter(()), ())
-    return data_dir, Storage.recover(data_dir, SHAPES, limits)
+    try:
+        return data_dir, Storage.recover(data_dir, SHAPES, limits)
+    except FatalError:
+        data_dir.close()
+        raise
 
 
 def state_of(recovered: Recovered[Entry, HardState, SnapshotMeta]) -> State:
