@@ -70,8 +70,8 @@ _BY_FOLLOWER: Mapping[MessageKind, Handler] = {
     MessageKind.PROPOSE: proposals.refuse_forward,
     MessageKind.APPEND_RESPONSE: _ignore,
     MessageKind.HEARTBEAT_RESPONSE: _ignore,
-    MessageKind.PRE_VOTE_RESPONSE: _ignore,
-    MessageKind.VOTE_RESPONSE: _ignore,
+    MessageKind.PRE_VOTE_RESPONSE: election.learn_commit,
+    MessageKind.VOTE_RESPONSE: election.learn_commit,
     MessageKind.TIMEOUT_NOW: election.on_timeout_now,
     MessageKind.TRANSFER: _ignore,
     MessageKind.READ_INDEX: _ignore,
@@ -179,7 +179,7 @@ class Raft:
     def propose(self, datas: Sequence[bytes]) -> None:
         """Have each of `datas` appended, here or by the leader; hold it while there is none.
 
-        What is over the bounds of RaftConfig is dropped and counted: ask `held_count` before.
+        What is over the bounds of RaftConfig is dropped and counted.
         """
         proposals.propose(self.state, datas)
 
@@ -215,11 +215,6 @@ class Raft:
         self.state.log.compact(index)
 
     # ---- what goes out
-
-    @property
-    def held_count(self) -> int:
-        """How many proposals wait for somebody to take them."""
-        return len(self.state.held) + len(self.state.held_changes)
 
     @property
     def has_ready(self) -> bool:

@@ -20,6 +20,7 @@ from etcdpy.consensus.interfaces import (
     Storage,
     Transport,
 )
+from etcdpy.consensus.membership import HELD_CHANGES_MAX
 from etcdpy.consensus.messages import ConfChange, ConfState, Message, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.pump import (
     Action,
@@ -38,9 +39,9 @@ from etcdpy.consensus.pump import (
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 
-# What may wait to be stepped.  Proposals and reads: more than the clients that one member can
-# serve at once; a client that is refused is told so.  Messages: peers resend what is lost.
-PROPOSALS_COUNT_MAX = 16_384
+# What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
+# Reads: more than the clients that one member can serve at once; a client that is refused is
+# told so.  Messages: peers resend what is lost.
 READS_COUNT_MAX = 65_536
 # Questions about reads that are open at a time; reads that come meanwhile share the next one.
 OPEN_READS_MAX = 256
@@ -114,6 +115,7 @@ class Driver:
 
         Raises: FatalError if what `storage` recovered does not fit together.
         """
+        self._config = raft_config
         self._storage = storage
         self._applier = applier
         self._transport = transport
@@ -141,6 +143,7 @@ class Driver:
         self._messages: list[Message] = []
         self._has_ticked = False
         self._proposals: list[bytes] = []
+        self._proposals_bytes = 0
         self._changes: list[ConfChange] = []
         self._transfer_to = 0
         self._unreachable: list[int] = []
@@ -176,18 +179,24 @@ class Driver:
 
         Raises: EtcdError 300 if too much waits already, or the member has stopped.
         """
-        if len(self._proposals) + self._core.held_count >= PROPOSALS_COUNT_MAX or self._is_over:
+        state, config = self._core.state, self._config
+        count = len(self._proposals) + len(state.held)
+        size_bytes = self._proposals_bytes + state.held_bytes + len(data)
+        # What is taken here is never dropped by the core, whose bounds are the same.
+        if count >= config.held_count_max or size_bytes > config.held_bytes_max or self._is_over:
             raise self._refusal()
         self._proposals.append(data)
+        self._proposals_bytes += len(data)
         if not self._is_scheduled:
             self._schedule()
 
     def propose_conf_change(self, change: ConfChange) -> None:
         """Have a configuration change replicated, as `propose` does.
 
-        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        Raises: EtcdError 300 if too many wait already, or the member has stopped.
         """
-        if len(self._changes) + self._core.held_count >= PROPOSALS_COUNT_MAX or self._is_over:
+        count = len(self._changes) + len(self._core.state.held_changes)
+        if count >= HELD_CHANGES_MAX or self._is_over:
             raise self._refusal()
         self._changes.append(change)
         self._schedule()
@@ -309,7 +318,9 @@ class Driver:
             self._snapshot_reports,
         )
         self._init_inbox()
-        self._proposals = proposals[BATCH_PROPOSALS_MAX:]
+        if len(proposals) > BATCH_PROPOSALS_MAX:
+            self._proposals = proposals[BATCH_PROPOSALS_MAX:]
+            self._proposals_bytes = sum(map(len, self._proposals))
         return batch
 
     def _take_reads(self) -> tuple[int, ...]:

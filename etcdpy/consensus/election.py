@@ -53,8 +53,10 @@ def _check_quorum(state: State) -> None:
         if member_id in state.voters:
             active += member_id == state.id or progress.is_recent_active
         progress.is_recent_active = False
-    # One that is no voter any more has by now told the others so.
-    if active < majority(len(state.voters)) or not state.is_voter:
+    # A leader that was removed leads on, taking nothing new, while a quorum does not know it yet:
+    # those that do answer it no more.  One that is only a learner now must leave by itself.
+    is_demoted = not state.is_voter and not state.is_removed
+    if active < majority(len(state.voters)) or is_demoted:
         state.become_follower(state.term, 0)
 
 
@@ -133,9 +135,27 @@ def on_vote_request(state: State, message: Message) -> None:
         state.election_elapsed = 0
         state.vote = message.sender
     kind = MessageKind.PRE_VOTE_RESPONSE if is_pre_vote else MessageKind.VOTE_RESPONSE
-    # A pre-vote is granted for the term asked about, and refused in our own.
-    term = message.term if is_granted else state.term
-    state.post(Message(kind, message.sender, state.id, term, is_rejected=not is_granted))
+    if is_granted:
+        # A pre-vote is granted for the term asked about, and refused in our own.
+        state.post(Message(kind, message.sender, state.id, message.term))
+    else:
+        _refuse(state, kind, message.sender)
+
+
+def _refuse(state: State, kind: MessageKind, to: int) -> None:
+    """Refuse a vote, and say what is committed: see `learn_commit`."""
+    commit = state.log.commit
+    state.post(
+        Message(
+            kind,
+            to,
+            state.id,
+            state.term,
+            log_term=state.log.term(commit),
+            commit=commit,
+            is_rejected=True,
+        )
+    )
 
 
 def on_vote_response(state: State, message: Message) -> None:
@@ -144,7 +164,26 @@ def on_vote_response(state: State, message: Message) -> None:
     if is_pre_vote and not message.is_rejected and message.term != state.term + 1:
         return  # granted to a campaign of an earlier term
     state.votes.setdefault(message.sender, not message.is_rejected)
-    _count_votes(state)
+    learn_commit(state, message)
+    if state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+        _count_votes(state)
+
+
+def learn_commit(state: State, message: Message) -> None:
+    """Commit what a refusal says is committed, if this log holds that very entry.
+
+    Without it two members can wait for each other for ever: one that was removed, and so does
+    not campaign, has the longer log and refuses its vote to the other, who needs that vote only
+    because it has not heard that the removal is committed.
+    Source: Log Matching, Raft (extended), section 5.3; raft-rs does the same.
+    """
+    log = state.log
+    if message.commit <= log.commit or log.find_term(message.commit) != message.log_term:
+        return
+    log.commit_to(message.commit)
+    if membership.has_unapplied_change(state):
+        # What was begun by a configuration that is over must not be won by it.
+        state.become_follower(state.term, 0)
 
 
 def _count_votes(state: State) -> None:

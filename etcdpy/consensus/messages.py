@@ -85,7 +85,9 @@ class SoftState(NamedTuple):
 
     leader_id: int = 0  # 0 when none is known
     role: Role = Role.FOLLOWER
-    is_removed: bool = False  # this member left the configuration for good and should stop
+    # This member left the configuration for good, and should stop once it is no leader: as leader
+    # it still tells the others.
+    is_removed: bool = False
 
 
 class ReadState(NamedTuple):
@@ -107,9 +109,9 @@ class MessageKind(IntEnum):
     HEARTBEAT = 4  # commit, context: the read round
     HEARTBEAT_RESPONSE = 5  # context
     PRE_VOTE = 6  # term: the one it would campaign in; index, log_term: its last entry
-    PRE_VOTE_RESPONSE = 7  # is_rejected
+    PRE_VOTE_RESPONSE = 7  # rejected: commit, log_term: the term there
     VOTE = 8  # index, log_term: its last entry; hint 1: the leader asked for it
-    VOTE_RESPONSE = 9  # is_rejected
+    VOTE_RESPONSE = 9  # as PRE_VOTE_RESPONSE
     SNAPSHOT = 10  # snapshot; its bytes came before it, by a way of their own
     TIMEOUT_NOW = 11  # campaign at once
     TRANSFER = 12  # index: the member that shall lead

@@ -126,5 +126,6 @@ def refuse_forward(state: State, message: Message) -> None:
 def note_applying(state: State, entries: Sequence[Entry]) -> None:
     """Make room in the uncommitted tail for what is being handed out to be applied."""
     if state.is_leader:
-        size_bytes = sum([len(entry.data) for entry in entries])
+        term = state.term
+        size_bytes = sum([len(entry.data) for entry in entries if entry.term == term])
         state.uncommitted_bytes = max(0, state.uncommitted_bytes - size_bytes)

@@ -42,8 +42,8 @@ class RaftConfig:
     inflight_count_max: int = 256  # appends on their way to one member
     inflight_bytes_max: int = 16 << 20  # 16 full appends: a slow link holds no more memory
     uncommitted_bytes_max: int = 64 << 20  # the leader appends no more before some are applied
-    held_count_max: int = 4_096  # proposals that wait for a leader; more clients than that wait
-    held_bytes_max: int = 64 << 20
+    held_count_max: int = 16_384  # proposals that wait for a leader: more than there are clients
+    held_bytes_max: int = 256 << 20
     reads_count_max: int = 4_096  # reads that wait for a leader or a round, of all members
     apply_count_max: int = 1_024  # entries in one slice of applying
     apply_bytes_max: int = 4 << 20

@@ -9,6 +9,7 @@ import pytest
 
 from etcdpy.consensus import driver as driver_module
 from etcdpy.consensus.driver import Driver
+from etcdpy.consensus.membership import HELD_CHANGES_MAX
 from etcdpy.consensus.messages import (
     ConfChange,
     ConfChangeKind,
@@ -87,14 +88,25 @@ class Collector:
 class Rig:
     """A driver with its parts."""
 
-    def __init__(self, storage: MemoryStorage, apply_count_max: int = 1_024) -> None:
+    def __init__(
+        self,
+        storage: MemoryStorage,
+        apply_count_max: int = 1_024,
+        held_count_max: int = 16_384,
+        held_bytes_max: int = 1 << 20,
+    ) -> None:
         self.storage = GatedStorage(storage)
         self.collector = Collector()
         self.soft_states: list[SoftState] = []
         self.fatal: list[FatalError] = []
         self.installed: list[SnapshotMeta] = []
         self.driver = Driver(
-            RaftConfig(1, apply_count_max=apply_count_max),
+            RaftConfig(
+                1,
+                apply_count_max=apply_count_max,
+                held_count_max=held_count_max,
+                held_bytes_max=held_bytes_max,
+            ),
             self.storage,
             self.collector,
             self.collector,
@@ -302,20 +314,32 @@ def test_stop_before_start_is_harmless() -> None:
     run(main)
 
 
-def test_too_many_proposals_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_proposals_are_refused_by_count_and_by_bytes() -> None:
     async def main() -> None:
-        rig = await Rig(bootstrapped([1])).started()
-        monkeypatch.setattr(driver_module, "PROPOSALS_COUNT_MAX", 3)
+        rig = await Rig(bootstrapped([1]), held_count_max=3, held_bytes_max=10).started()
         for _ in range(3):
             rig.driver.propose(b"x")
         with pytest.raises(EtcdError, match="too many requests"):
             rig.driver.propose(b"y")
+        await rig.until_applied(3)
+        rig.driver.propose(b"12345")
+        with pytest.raises(EtcdError, match="too many requests"):
+            rig.driver.propose(b"678901")
+        await rig.until_applied(4)
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_too_many_configuration_changes_are_refused() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
         change = ConfChange(ConfChangeKind.UPDATE, 1)
-        for _ in range(3):
+        for _ in range(HELD_CHANGES_MAX):
             rig.driver.propose_conf_change(change)
         with pytest.raises(EtcdError, match="too many requests"):
             rig.driver.propose_conf_change(change)
-        await rig.until_applied(3)
+        await rig.until(lambda: len(rig.collector.applied) == 2 + HELD_CHANGES_MAX)
         await rig.driver.stop()
 
     run(main)
