@@ -15,7 +15,7 @@ END_DEADLINE_S = 5.0
 #: a machine was busy teaches people to ignore failures.
 BUDGETS_S = {
     "cluster": 240,
-    "conformance": 240,
+    "conformance": 400,
     "consensus": 60,
     "http": 90,
     "simulation": 180,
