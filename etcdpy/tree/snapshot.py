@@ -134,7 +134,8 @@ class Restorer:
         _, depth, name, value, modified, created, expiration_ns = row
         if type(name) is not bytes or not name or b"/" in name:
             raise ValueError(f"a node's name is {name!r}")
-        _check_ints(depth, modified, created)
+        if not type(depth) is type(modified) is type(created) is int:
+            _check_ints(depth, modified, created)
         if not 1 <= depth <= len(self._path):
             raise ValueError(f"a node of depth {depth} has no parent")
         siblings = self._path[depth - 1].children

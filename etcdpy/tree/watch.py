@@ -6,7 +6,6 @@ past answers is `history`'s part, with rules of its own.
 Source: spec/watch.md sections 3 (live) and 5.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from etcdpy.tree.event import Event
@@ -121,10 +120,15 @@ class WatchHub:
         """
         by_path = self._by_path
         key = event.node.key
-        for path in _ancestors_that_see(key):
-            watchers = by_path.get(path)
+        hidden = key.rfind(b"/_")  # the ancestors up to here do not see the key
+        if hidden < 0 and b"/" in by_path:
+            self._tell(by_path[b"/"], event, is_everyone=False)
+        cut = key.find(b"/", max(hidden, 0) + 1)
+        while cut > 0:
+            watchers = by_path.get(key[:cut])
             if watchers is not None:
                 self._tell(watchers, event, is_everyone=False)
+            cut = key.find(b"/", cut + 1)
         watchers = by_path.get(key)
         if watchers is not None:
             self._tell(watchers, event, is_everyone=True)
@@ -157,14 +161,3 @@ class WatchHub:
             del watchers[watcher]
         if not watchers:
             del self._by_path[ended[0].path]
-
-
-def _ancestors_that_see(key: bytes) -> Iterator[bytes]:
-    """Yield the paths above `key`, from the root, with no hidden component between."""
-    hidden = key.rfind(b"/_")
-    if hidden < 0:
-        yield b"/"
-    cut = key.find(b"/", max(hidden, 0) + 1)
-    while cut > 0:
-        yield key[:cut]
-        cut = key.find(b"/", cut + 1)

@@ -1,6 +1,7 @@
 """What the tree's hot operations cost; run by hand: `python -m tests.tree.measure`.
 
-In seconds of processor time, so that a busy machine disturbs less.  The comments in etcdpy/tree that speak of cost have their figures from here.
+In processor time, so that a busy machine disturbs less.  The comments in etcdpy/tree that speak
+of cost have their figures from here.
 """
 
 import gc

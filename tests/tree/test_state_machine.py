@@ -66,8 +66,8 @@ class TreeMachine(RuleBasedStateMachine):
 
     def run_both(self, on_tree: Callable[[], Any], on_model: Callable[[], Any]) -> tuple[Any, Any]:
         """Run both; they must agree on success, and on code, cause and index of a refusal."""
-        before = self.tree.digest()
         expected, refusal = outcome_of(on_model)
+        before = self.tree.digest() if refusal is not None else b""
         found, found_refusal = outcome_of(on_tree)
         if refusal is not None:
             assert found_refusal is not None
@@ -195,7 +195,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.command(CommandKind.SYNC, limit=limit)
 
     @precondition(lambda self: self.tree.index < 3000)
-    @rule(where=WHERE, count=st.sampled_from([60, 110, 990, 1001]))
+    @rule(where=WHERE, count=st.sampled_from([60, 110, 110, 1001]))
     def burst(self, where: Where, count: int) -> None:
         """Fill watchers and history past their bounds."""
         path = self.path(where)
@@ -326,7 +326,7 @@ def test_tree_agrees_with_naive_model() -> None:
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(
-            max_examples=120 * SOAK_FACTOR,
+            max_examples=200 * SOAK_FACTOR,
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
