@@ -67,7 +67,7 @@ class Writer(threading.Thread):
         self.faults: list[str] = []
         self._connection = Connection(url)
         self._random = random.Random(seed)
-        self._ending = ending  # set just before the member is killed
+        self._ending = ending  # set just before the member is ended
         self._count = 0
         self._index = 0
         self._own_keys: list[str] = []
@@ -112,7 +112,10 @@ class Writer(threading.Thread):
 
     def _increment(self) -> None:
         key = f"/n/{self._random.randrange(COUNTERS)}"
-        node = self._connection.request("GET", f"/v2/keys{key}").json()["node"]
+        answer = self._connection.request("GET", f"/v2/keys{key}")
+        if answer.status != 200:
+            raise ConnectionError(f"GET {key}: {answer.status} {answer.body!r}")
+        node = answer.json()["node"]
         following = str(int(node["value"]) + 1)
         self._send(Action.CAS, "PUT", key, following, {"prevIndex": str(node["modifiedIndex"])})
 
@@ -131,8 +134,9 @@ class Writer(threading.Thread):
         if answer.status in (404, 412):
             return
         if answer.status not in (200, 201):
-            self.faults.append(f"{self.name}: {action} {key}: {answer.status} {answer.body!r}")
-            return
+            # A member that is told to stop may say so; what becomes of the write is then unknown.
+            self.writes.append(Write(action, key, value, None))
+            raise ConnectionError(f"{action} {key}: {answer.status} {answer.body!r}")
         node = answer.json()["node"]
         index = int(node["modifiedIndex"])
         if not self._index < index <= answer.index:

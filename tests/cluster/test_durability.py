@@ -1,4 +1,4 @@
-"""kill -9 under load: what was acknowledged is there, once, with its index.
+"""kill -9 and SIGTERM under load: what was acknowledged is there, once, with its index.
 
 ETCDPY_SEED replays the choices of a failed run (not its timing); ETCDPY_SOAK_ROUNDS is the number
 of rounds of the soak.
@@ -7,6 +7,7 @@ of rounds of the soak.
 import os
 import random
 import secrets
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -36,13 +37,16 @@ class Round:
 
     label: str
     load_s: float
+    ending: signal.Signals
     snapshot_count: int
     crash_while_starting_s: float | None
 
 
 def draw_round(label: str, source: random.Random) -> Round:
+    ending = signal.SIGTERM if source.random() < 0.2 else signal.SIGKILL
     starting = source.uniform(0.05, 0.6) if source.random() < 0.25 else None
-    return Round(label, source.uniform(*LOAD_S), source.choice(SNAPSHOT_COUNTS), starting)
+    load_s, snapshot_count = source.uniform(*LOAD_S), source.choice(SNAPSHOT_COUNTS)
+    return Round(label, load_s, ending, snapshot_count, starting)
 
 
 def start(member: Member, snapshot_count: int) -> None:
@@ -55,13 +59,13 @@ def make_counters(member: Member) -> None:
         assert member.request("PUT", f"/v2/keys/n/{i}", {"value": "0"}).status == 201
 
 
-def write_until_killed(member: Member, plan: Round) -> list[Write]:
-    """Load the member, kill it in the middle, and return what the writers know."""
+def write_until_ended(member: Member, plan: Round) -> list[Write]:
+    """Load the member, end it in the middle, and return what the writers know."""
     ending = threading.Event()
     writers = start_writers(member.client_url, WRITERS, plan.label, ending)
     time.sleep(plan.load_s)
     ending.set()
-    member.kill()
+    assert member.stop(plan.ending) == -plan.ending
     for writer in writers:
         writer.join(JOIN_DEADLINE_S)
         assert not writer.is_alive(), f"{writer.name} still waits for an answer"
@@ -103,7 +107,7 @@ def run_rounds(member: Member, seed: str, rounds: int) -> None:
     before = read_tree(member.client_url)
     for number in range(rounds):
         plan = draw_round(f"{seed}.{number}", source)
-        writes = write_until_killed(member, plan)
+        writes = write_until_ended(member, plan)
         restarts = come_back(member, plan)
         after = read_tree(member.client_url)
         faults = find_faults(before, writes, after, restarts)
