@@ -6,6 +6,7 @@ Source: spec/keys.md sections 16 and 17.
 """
 
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -161,15 +162,16 @@ def method_not_allowed(allowed: bytes) -> Response:
 class DateLine:
     """The Date header, made anew once a second."""
 
-    __slots__ = ("_line", "_second")
+    __slots__ = ("_clock", "_line", "_second")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._second = -1
         self._line = b""
 
     def __call__(self) -> bytes:
         """Return the header line of now."""
-        second = int(time.time())
+        second = int(self._clock())
         if second != self._second:
             self._second = second
             self._line = http_date(second)

@@ -1,0 +1,21 @@
+"""GET /v2/machines."""
+
+import pytest
+
+from etcdpy.http.backend import MemberInfo
+from etcdpy.http.machines import get_machines
+from tests.http.backend import TreeBackend
+from tests.http.faces import ask
+
+
+def test_all_urls_sorted_as_text_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = TreeBackend()
+    members = [
+        MemberInfo(1, "b", (), ("http://b:1", "http://z:1")),
+        MemberInfo(2, "", (), ()),
+        MemberInfo(3, "a", (), ("http://a:1", "http://c:1")),
+    ]
+    monkeypatch.setattr(backend, "members", lambda: members)
+    response = ask(get_machines, backend)
+    assert response.body == b"http://a:1, http://b:1, http://c:1, http://z:1"
+    assert response.headers == b"Content-Type: text/plain; charset=utf-8\r\n"

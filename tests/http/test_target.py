@@ -1,0 +1,76 @@
+"""Targets to paths: decoded once, cleaned only to redirect."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etcdpy.http import target
+from etcdpy.http.target import TargetError
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "query"),
+    [
+        (b"/", b"/", b""),
+        (b"/a?b?c", b"/a", b"b?c"),
+        (b"/a%2Fb%25?%zz", b"/a/b%", b"%zz"),
+        (b"/a+b", b"/a+b", b""),
+        (b"/a#b?c#d", b"/a#b", b"c#d"),
+        (b"/\xff%FF", b"/\xff\xff", b""),
+        (b"/%00%3F", b"/\x00?", b""),
+        (b"*", b"*", b""),
+        (b"http://h/a?b", b"/a", b"b"),
+        (b"HTTP://user@h:1", b"", b""),
+        (b"x+y-z.1://h/a", b"/a", b""),
+    ],
+)
+def test_a_target_is_taken_apart(raw: bytes, path: bytes, query: bytes) -> None:
+    assert target.split(raw) == (path, query)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"foo", b"/a b", b"/a\x00", b"/\x7f", b"/%", b"/%2", b"/%zz", b"?x", b"1x://h/"]
+)
+def test_what_no_request_line_can_carry_is_refused(raw: bytes) -> None:
+    with pytest.raises(TargetError):
+        target.split(raw)
+
+
+@pytest.mark.parametrize(
+    ("path", "cleaned"),
+    [
+        (b"", b"/"),
+        (b"/", b"/"),
+        (b"//", b"/"),
+        (b"/a/", b"/a/"),
+        (b"/a//b", b"/a/b"),
+        (b"/a///", b"/a/"),
+        (b"/a/./b", b"/a/b"),
+        (b"/a/.", b"/a"),
+        (b"/./", b"/"),
+        (b"/a/..", b"/"),
+        (b"/a/../b/", b"/b/"),
+        (b"/../..", b"/"),
+        (b"/..a/.b/...", b"/..a/.b/..."),
+        (b"/.../", b"/.../"),
+    ],
+)
+def test_a_path_is_cleaned(path: bytes, cleaned: bytes) -> None:
+    assert target.clean(path) == cleaned
+    assert target.clean(cleaned) == cleaned
+
+
+@given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b"...", b".b"])))
+def test_cleaning_is_done_once_and_for_all(parts: list[bytes]) -> None:
+    cleaned = target.clean(b"/" + b"/".join(parts))
+    assert target.clean(cleaned) == cleaned
+    assert not {b".", b".."} & set(cleaned.split(b"/"))
+
+
+def test_a_redirect_escapes_the_path_and_keeps_the_query() -> None:
+    path = b"/s;t=u:v@w,$&'()*!~ \xc3\xa9?#<"
+    location, page = target.redirect_to(path, b"x=%zz&'\"<\xff")
+    escaped = b"/s;t=u:v@w,$&%27%28%29%2A%21~%20%C3%A9%3F%23%3C"
+    assert location == escaped + b"?x=%zz&'\"<%ff"
+    html = escaped.replace(b"&", b"&amp;") + b"?x=%zz&amp;&#39;&#34;&lt;\xff"
+    assert page == b'<a href="%b">Moved Permanently</a>.\n\n' % html
