@@ -53,10 +53,8 @@ def _check_quorum(state: State) -> None:
         if member_id in state.voters:
             active += member_id == state.id or progress.is_recent_active
         progress.is_recent_active = False
-    # A leader that was removed leads on, taking nothing new, while a quorum does not know it yet:
-    # those that do answer it no more.  One that is only a learner now must leave by itself.
-    is_demoted = not state.is_voter and not state.is_removed
-    if active < majority(len(state.voters)) or is_demoted:
+    # One that is no voter any more has led on, taking nothing new, to tell the others so.
+    if active < majority(len(state.voters)) or not state.is_voter:
         state.become_follower(state.term, 0)
 
 

@@ -144,6 +144,8 @@ def _settle_leader(state: State) -> None:
     """Draw the consequences of another quorum."""
     if state.transfer_to not in state.voters:
         state.transfer_to = 0
+    if not state.is_voter:
+        state.election_elapsed = 0  # a whole election timeout is left to tell the others
     replication.maybe_commit(state)
     reads.maybe_finish_round(state)
     state.is_append_due = True

@@ -85,8 +85,8 @@ class SoftState(NamedTuple):
 
     leader_id: int = 0  # 0 when none is known
     role: Role = Role.FOLLOWER
-    # This member left the configuration for good, and should stop once it is no leader: as leader
-    # it still tells the others.
+    # This member left the configuration for good.  It should stop, but not before it is no leader
+    # and an election timeout has passed: the others may not know yet, and need its answers.
     is_removed: bool = False
 
 
