@@ -31,6 +31,23 @@ def test_a_fresh_single_member_has_etcds_index_and_counters() -> None:
     assert tree.set(b"/1/message", now_ns=0).index == 4
 
 
+def test_changes_of_members_count_as_etcd_counts_them() -> None:
+    def counted(tree: Tree) -> dict[str, int]:
+        return {name: count for name, count in tree.stats.as_json(0).items() if count}
+
+    tree = new_cluster(1, 2, 3)
+    expected = {"getsSuccess": 2, "getsFail": 3, "setsSuccess": 4, "createSuccess": 3}
+    assert counted(tree) == expected
+    members.update_member_urls(tree, 3, URLS, 0)
+    expected |= {"getsSuccess": 3, "getsFail": 4, "updateSuccess": 1}
+    assert counted(tree) == expected
+    members.remove_member(tree, 3, 0)
+    expected |= {"getsSuccess": 4, "getsFail": 5, "deleteSuccess": 1, "createSuccess": 4}
+    assert counted(tree) == expected
+    members.remove_member(tree, 2, 0)
+    assert counted(tree)["getsSuccess"] == 6  # the removed ids are there to be read
+
+
 @pytest.mark.parametrize(("size", "first_write"), [(1, 4), (3, 8), (5, 12)])
 def test_bootstrap_takes_two_steps_per_member_and_one(size: int, first_write: int) -> None:
     tree = new_cluster(*range(1, size + 1))
