@@ -142,6 +142,29 @@ def test_the_reference_passes_the_same_test(launch_etcdpy: Launcher) -> None:
     run_seeded(launch_etcdpy(kind=Kind.ETCD), rounds=2)
 
 
+LONE_WRITES = [
+    ("PUT", "/v2/keys/a", {"value": "1"}),
+    ("POST", "/v2/keys/q", {"value": "2"}),
+    ("PUT", "/v2/keys/a?prevValue=1", {"value": "3"}),
+    ("PUT", "/v2/keys/d?dir=true", {}),
+    ("DELETE", "/v2/keys/a", None),
+]
+
+
+def test_a_lone_write_is_on_disk_when_it_is_answered(launch: Launcher) -> None:
+    """Nothing comes after the write that could carry it to the disk before the kill."""
+    member = launch().start()
+    for restarts, (method, path, form) in enumerate(LONE_WRITES):
+        answer = member.request(method, path, form)
+        member.kill()
+        assert (answer.status in (200, 201), answer.index) == (True, 4 + 2 * restarts)
+        member.start()
+        assert member.request("GET", "/v2/keys/").index == answer.index + 1
+        path = query("/v2/keys/", recursive="true", wait="true", waitIndex=answer.index)
+        event = member.request("GET", path)
+        assert event.json() == answer.json()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(-(-SOAK_ROUNDS // ROUNDS_PER_DATA_DIR)))
