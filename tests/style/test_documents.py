@@ -9,13 +9,15 @@ import yaml
 from etcdpy import cli, sources
 from etcdpy.config import FIELDS, Config, Field
 from etcdpy.settings import BOOLEAN, NUMBER, NUMBER64, URLS
+from tests.conformance import differences
 from tests.style.files import ROOT, name_of, prose_files, text_files
 
 EXAMPLE = ROOT / "config.example.yml"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+DIFFERENCES = ROOT / "docs" / "differences.md"
 
 #: Folders of one person's machine: a path below them is of no use to anybody else.
-_PERSONAL = re.compile(r"(?<![\w.:/-])/(?:home|mnt|opt|root|srv|work|Users)/\w")
+_PERSONAL = re.compile(r"(?<![\w.:/-])/(?:home|root|work|Users)/\w")
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 _TARGET = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
@@ -93,6 +95,13 @@ def test_a_document_names_only_targets_that_exist(path: Path) -> None:
     quoted = "\n".join(re.findall(r"`[^`\n]+`", path.read_text()))
     for names in _TARGET.findall(quoted):
         assert set(names.split()) <= targets
+
+
+def test_every_difference_that_the_comparisons_allow_is_documented() -> None:
+    text = DIFFERENCES.read_text()
+    faces = {face.replace("/v2/auth/", "").strip("/") for face in differences.MISSING_FACES}
+    assert [face for face in sorted(faces - {"enable"}) if face not in text] == []
+    assert [edge.reason for edge in differences.EDGES.values() if edge.reason not in text] == []
 
 
 @pytest.mark.parametrize("path", prose_files(), ids=name_of)
