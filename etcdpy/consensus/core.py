@@ -113,8 +113,7 @@ def _answer_old_term(state: State, message: Message) -> None:
         kind = MessageKind.APPEND_RESPONSE
         state.post(Message(kind, message.sender, state.id, state.term))
     elif message.kind is MessageKind.PRE_VOTE:
-        kind = MessageKind.PRE_VOTE_RESPONSE
-        state.post(Message(kind, message.sender, state.id, state.term, is_rejected=True))
+        election.refuse_vote(state, MessageKind.PRE_VOTE_RESPONSE, message.sender)
 
 
 class Raft:

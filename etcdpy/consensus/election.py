@@ -137,10 +137,10 @@ def on_vote_request(state: State, message: Message) -> None:
         # A pre-vote is granted for the term asked about, and refused in our own.
         state.post(Message(kind, message.sender, state.id, message.term))
     else:
-        _refuse(state, kind, message.sender)
+        refuse_vote(state, kind, message.sender)
 
 
-def _refuse(state: State, kind: MessageKind, to: int) -> None:
+def refuse_vote(state: State, kind: MessageKind, to: int) -> None:
     """Refuse a vote, and say what is committed: see `learn_commit`."""
     commit = state.log.commit
     state.post(

@@ -13,10 +13,12 @@ file shows one order of events exactly.
     persist 1                       do what has to be persisted, and what follows
     crash 1                         lose all that is not durable, start again
     send KIND from=2 to=1 term=2 ...  put a message on the wire that a member might have sent
-    deliver [kind=] [from=] [to=]   deliver what is on the wire now, all or those
+    deliver [kind=] [from=] [to=] [at=]   deliver what is on the wire now, all or those
     drop [kind=] [from=] [to=]      lose them;  `twice` puts a second copy of them on the wire
+    isolate 3                       from here on, lose what 3 sends and is sent; alone: nobody
     settle                          deliver until the wire is silent
-    wire | status | log 1 | progress 1
+    wire | status | log 1 | progress 1 | held 1
+    ... quietly                     the same, printing nothing
 """
 
 from collections.abc import Callable, Iterator
@@ -109,18 +111,21 @@ class Stage:
         self.wire: list[Message] = []
         self.bounds: dict[str, int] = {}
         self.lines: list[str] = []
+        self.isolated: set[int] = set()
         self._pending: dict[int, list[Action]] = {}
 
     def do(self, command: str) -> str:
         """Run one command and return what it prints."""
         self.lines = []
-        name, *words = command.split()
+        name, *words = [word for word in command.split() if word != "quietly"]
         handler: Callable[[list[str], dict[str, str]], None] = getattr(self, f"do_{name}")
         options = dict(word.split("=", 1) for word in words if "=" in word)
         try:
             handler([word for word in words if "=" not in word], options)
         except FatalError as error:
             self.lines.append(f"FATAL {error}")
+        if command.endswith(" quietly"):
+            return ""
         return "\n".join(self.lines)
 
     # ---- members
@@ -175,9 +180,8 @@ class Stage:
         self._collect(member)
 
     def _collect(self, member: Member) -> None:
-        self.wire += member.take_sent()
-        for request in member.snapshots:
-            self.wire.append(request.message)
+        sent = member.take_sent() + [request.message for request in member.snapshots]
+        self.wire += [m for m in sent if not self.isolated & {m.sender, m.to}]
         member.snapshots = []
 
     def do_campaign(self, words: list[str], options: dict[str, str]) -> None:
@@ -274,6 +278,7 @@ class Stage:
             if options.get("kind", message.kind.name) == message.kind.name
             and int(options.get("from", message.sender)) == message.sender
             and int(options.get("to", message.to)) == message.to
+            and int(options.get("at", message.index)) == message.index
         ]
 
     def _take(self, options: dict[str, str]) -> list[Message]:
@@ -290,17 +295,17 @@ class Stage:
             self._run(str(member_id), Batch(messages=decode_messages(encode_messages(batch))))
 
     def do_settle(self, words: list[str], options: dict[str, str]) -> None:
-        quiet = "quietly" in words
         for _ in range(100):
             if not self.wire:
                 break
             self.do_deliver([], {})
         assert not self.wire, "the wire does not become silent"
-        if quiet:
-            self.lines = []
 
     def do_drop(self, words: list[str], options: dict[str, str]) -> None:
         self.lines += [_message(message) for message in self._take(options)]
+
+    def do_isolate(self, words: list[str], options: dict[str, str]) -> None:
+        self.isolated = {int(word) for word in words}
 
     def do_twice(self, words: list[str], options: dict[str, str]) -> None:
         self.wire += self._select(options)
