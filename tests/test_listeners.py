@@ -45,11 +45,29 @@ def test_an_address_of_another_machine_is_refused() -> None:
         open_listeners(["http://192.0.2.1:1"])
 
 
-def test_an_empty_host_stands_for_all_interfaces() -> None:
-    (listener,) = open_listeners(["http://:0"])
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "[::]"])
+def test_a_wildcard_stands_for_all_interfaces_of_both_families(host: str) -> None:
+    (listener,) = open_listeners([f"http://{host}:0"])
     try:
         port = listener.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
-            pass
+        addresses = ["127.0.0.1", "::1"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+        for address in addresses:
+            with socket.create_connection((address, port), timeout=5):
+                pass
     finally:
         close_listeners([listener])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:", "http://user:word@127.0.0.1:0?x=1"])
+def test_what_else_a_url_may_have_is_no_part_of_the_address(url: str) -> None:
+    (listener,) = open_listeners([url])
+    try:
+        assert listening_address(listener).startswith("127.0.0.1:")
+    finally:
+        close_listeners([listener])
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        open_listeners(["http://127.0.0.1:99999"])
+    assert str(refusal.value) == "listen tcp: address 99999: invalid port"
