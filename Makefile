@@ -3,6 +3,7 @@
 #   make run                        a member on 127.0.0.1:2379, data in ./default.etcd
 #   make run ARGS='--name a'        the same with flags
 #   make test ARGS='tests/tree -x'  some of the tests
+#   make simulate ARGS='--seed 42 --trace'
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -39,7 +40,7 @@ soak: $(DEV_STAMP)
 	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
 
 simulate: $(DEV_STAMP)
-	$(PYTEST) -n $(JOBS) tests/simulation $(ARGS)
+	$(BIN)/python -m tests.simulation --processes $$(nproc) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
