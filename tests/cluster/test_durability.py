@@ -154,8 +154,8 @@ LONE_WRITES = [
 def test_a_lone_write_is_on_disk_when_it_is_answered(launch: Launcher) -> None:
     """Nothing comes after the write that could carry it to the disk before the kill."""
     member = launch().start()
-    for restarts, (method, path, form) in enumerate(LONE_WRITES):
-        answer = member.request(method, path, form)
+    for restarts, (method, target, form) in enumerate(LONE_WRITES):
+        answer = member.request(method, target, form)
         member.kill()
         assert (answer.status in (200, 201), answer.index) == (True, 4 + 2 * restarts)
         member.start()
