@@ -86,7 +86,6 @@ class Connection(RequestHandler):
         "_head_timer",
         "_is_body_broken",
         "_is_last_answered",
-        "_is_refusal_sent",
         "_is_refusing",
         "_last_payload",
         "_limits",
@@ -124,9 +123,8 @@ class Connection(RequestHandler):
         self.feed: WatchFeed | None = None
         self.is_half_closed = False
         self._is_refusing = False  # what comes is thrown away
-        self._is_refusal_sent = False
         self._is_body_broken = False  # and with it the boundaries of all that follows
-        self._is_last_answered = True  # the request whose body `_last_payload` is
+        self._is_last_answered = True  # the last request that came, or there was none
         self._last_payload: StreamReader = EMPTY_PAYLOAD
         self._head_parts: list[bytes] = []
         self._head_size = 0
@@ -249,8 +247,7 @@ class Connection(RequestHandler):
             self.feed.finish()
         if not self._last_payload.is_eof():
             self._break_body(BodyError(TRUNCATED_BODY))
-        is_waiting = self._waiter is not None and not self._waiter.done()
-        return not (is_waiting or self._is_refusal_sent)
+        return bool(self._messages) or not self._is_last_answered
 
     def pause_writing(self) -> None:
         """Hear that the client does not read."""
@@ -296,6 +293,7 @@ class Connection(RequestHandler):
     def _note_refusal(self, data: bytes, *, is_in_body: bool, is_only_one: bool) -> None:
         """Keep what the parser has refused, for the answer when its turn comes."""
         self._is_refusing = True
+        self._is_last_answered = False
         if is_in_body:
             self._is_body_broken = True
             self._messages.pop()
@@ -344,7 +342,8 @@ class Connection(RequestHandler):
 
     def _refuse(self, data: bytes) -> None:
         """Send the last bytes of this connection and close it when the client has had them."""
-        self._is_refusing = self._is_refusal_sent = True
+        self._is_refusing = self._is_last_answered = True
+        self._messages.clear()
         self._forget_head()
         transport = self.transport
         if transport is None:

@@ -399,3 +399,23 @@ def test_an_upgrade_is_not_taken(server: ServerThread) -> None:
         assert read_response(sock).startswith(b"HTTP/1.1 200 ")
         sock.sendall(request(is_last=True))
         assert read_all(sock).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_sends_nothing_and_half_closes_is_closed(server: ServerThread) -> None:
+    for _ in range(50):  # the end may come before the connection's first turn
+        assert exchange(server.port, b"", half_close=True).data == b""
+
+
+def test_a_half_close_inside_a_body_that_nobody_reads_closes(server: ServerThread) -> None:
+    data = request(b"GET", headers=b"Content-Length: 5\r\n", is_last=False)
+    for _ in range(50):  # before, while and after the answer is written
+        reply = exchange(server.port, data, half_close=True)
+        assert reply.data.count(b"HTTP/1.1 200 OK\r\n") == 1
+
+
+def test_nothing_is_answered_after_a_refusal(server: ServerThread) -> None:
+    bad = request(target=b"/v2/keys/%zz", is_last=False)
+    for follower in (bad, request(), put(b"/v2/keys/after", b"value=1"), b"garbage\r\n\r\n"):
+        reply = exchange(server.port, bad + follower)
+        assert reply.body == b"400 Bad Request"
+    assert exchange(server.port, request(target=b"/v2/keys/after")).status == 404
