@@ -7,6 +7,7 @@ for what is read back, so that a log that was accepted can always be read.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Generic, TypeVar
 
 from etcdpy.errors import FatalError
@@ -128,18 +129,15 @@ class Replay(Generic[E]):
         """Add entries, instead of those at and after the first one's index.  Entries up to the
         floor are only counted.  One that is rewritten at or before the base moves the base down.
         """
-        index = entries[0][1]
-        if index <= self.base_index:
-            self.base_index, self.base_term = index - 1, UNKNOWN_TERM
-        lowest = max(self.base_index + 1, self.floor)
-        del self.entries[max(0, index - lowest) :]
-        make_entry = self._make_entry
-        for entry in entries:
+        first = entries[0][1]
+        for index, entry in enumerate(entries, first):
             if entry[1] != index:
                 raise ValueError(f"entry {entry[1]} where entry {index} is due")
-            if index >= lowest:
-                self.entries.append(make_entry(*entry))
-            index += 1
+        if first <= self.base_index:
+            self.base_index, self.base_term = first - 1, UNKNOWN_TERM
+        lowest = max(self.base_index + 1, self.floor)
+        del self.entries[max(0, first - lowest) :]
+        self.entries.extend(starmap(self._make_entry, entries[max(0, lowest - first) :]))
 
 
 def replay(
