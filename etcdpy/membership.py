@@ -20,7 +20,7 @@ log = logging.getLogger("etcdpy.etcdserver.membership")
 def change_to_add(member: Member) -> ConfChange:
     """Return the change that adds `member` as a voter, or as a learner if it is one."""
     kind = ConfChangeKind.ADD_LEARNER if member.is_learner else ConfChangeKind.ADD_VOTER
-    return ConfChange(kind, member.id, msgpack.packb(member.peer_urls))
+    return ConfChange(kind, member.id, msgpack.packb((member.peer_urls,)))
 
 
 def apply_change(tree: Tree, change: ConfChange, cluster_id: int) -> bool:
@@ -57,4 +57,6 @@ def _is_learner(tree: Tree, member_id: int) -> bool:
 
 
 def _peer_urls(change: ConfChange) -> tuple[str, ...]:
-    return tuple(msgpack.unpackb(change.context))
+    """Return the first field of the context; a later version may add fields, never move one."""
+    peer_urls, *_ = msgpack.unpackb(change.context)
+    return tuple(peer_urls)
