@@ -9,6 +9,10 @@ Rules for changing this file:
   and the next start reads back what there is and makes the last frame durable by writing it anew.
 - A new segment is complete under its name, and its name durable, before a frame goes into it.
 
+What an append costs beside its fdatasync, with entries of 350 bytes on a 2-core machine: 6 µs for a
+frame of one entry, 30 µs for one of 64, 120 µs for one of 256; about half of it is the copy into
+the system's memory.
+
 Which segments `purge` removes: the oldest, while there are more than `--max-wals`, and only such as
 the newest snapshot does not need.  That snapshot has been read back, and normally the segments
 that are kept reach back to the one before it too; that an older snapshot can replace a rotten one

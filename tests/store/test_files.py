@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from etcdpy.errors import FatalError
-from etcdpy.store.files import OsFiles, normal, parent, read_whole, reason, refused, write_whole
+from etcdpy.store.files import (
+    OsFiles,
+    UnsyncedFiles,
+    normal,
+    parent,
+    read_whole,
+    reason,
+    refused,
+    write_whole,
+)
 
 HOLD = """
 import sys
@@ -116,6 +125,17 @@ def test_a_lock_is_held_against_other_processes_until_death(files: OsFiles, tmp_
         files.lock(path)
     files.close(handle)
     files.close(files.lock(path))
+
+
+def test_without_syncs_only_the_syncs_are_left_out(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    files = UnsyncedFiles()
+    handle = files.create(path)
+    files.write(handle, 0, b"data")
+    files.fdatasync(handle)
+    files.fsync_dir(str(tmp_path / "none"))
+    assert files.read(handle, 0, 10) == b"data"
+    files.close(handle)
 
 
 def test_random_bytes_are_as_many_as_asked_and_differ(files: OsFiles) -> None:
