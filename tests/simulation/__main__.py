@@ -7,54 +7,20 @@ python -m tests.simulation --seed 42 --shrink              the fewest actions th
 """
 
 import argparse
-import gc
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count
-from multiprocessing import get_context
 from traceback import format_exception
-from typing import NamedTuple
 
+from tests.simulation.campaign import Job, Summary, results
 from tests.simulation.plan import ACTIONS_MIN, Action, draw_plan
 from tests.simulation.run import Result, run
 from tests.simulation.shrink import shrink
 
 SHRINK_RUNS_MAX = 400
 REPORT_PERIOD_S = 10.0
-
-
-class Job(NamedTuple):
-    """One seed to run."""
-
-    seed: int
-    action_count: int
-    voter_count: int
-
-
-class Summary(NamedTuple):
-    """What comes back from a worker."""
-
-    job: Job
-    steps: int
-    seconds: float  # of processor time
-    violation: str
-    counts: dict[str, int]
-    voter_count: int
-
-
-def do(job: Job) -> Summary:
-    """Run one seed.  Its garbage is collected at its end: a run makes little that is cyclic."""
-    gc.disable()
-    began = time.process_time()
-    result = run(draw_plan(*job))
-    seconds = time.process_time() - began
-    gc.collect()
-    gc.enable()
-    violation = "" if result.violation is None else str(result.violation)
-    voter_count = result.plan.profile.voter_count
-    return Summary(job, result.steps, seconds, violation, result.counts, voter_count)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,7 +52,7 @@ def _many(options: argparse.Namespace) -> int:
     summaries: list[Summary] = []
     failures: list[Summary] = []
     reported = began
-    for summary in _results(options, _jobs(options, seeds, began)):
+    for summary in results(_jobs(options, seeds, began), options.processes):
         summaries.append(summary)
         if summary.violation:
             failures.append(summary)
@@ -106,16 +72,6 @@ def _jobs(options: argparse.Namespace, seeds: int, began: float) -> Iterator[Job
         if options.time and time.perf_counter() - began > options.time:
             return
         yield Job(seed, options.actions, options.members)
-
-
-def _results(options: argparse.Namespace, jobs: Iterator[Job]) -> Iterator[Summary]:
-    if options.processes < 2:
-        yield from map(do, jobs)
-        return
-    with get_context("spawn").Pool(options.processes) as pool:
-        # Few at a time, so that a time limit is one: a pool would take all jobs at once.
-        while batch := [job for job, _ in zip(jobs, range(8 * options.processes), strict=False)]:
-            yield from pool.imap_unordered(do, batch)
 
 
 def _command(job: Job) -> str:

@@ -89,7 +89,8 @@ class Watch:
 
     def _check_vote(self, member: SimulatedMember, candidate: int, message: Message) -> None:
         hard_state, _ = member.storage.initial_state()
-        if (hard_state.term, hard_state.vote) != (message.term, candidate):
+        # A durable later term keeps the promise as well: in an earlier one it votes no more.
+        if hard_state.term <= message.term and hard_state[:2] != (message.term, candidate):
             raise Violation(PERSIST_FIRST, f"{member.id} sent {message} with {hard_state} on disk")
         if message.kind is MessageKind.VOTE and message.index > member.storage.last_index():
             raise Violation(PERSIST_FIRST, f"{member.id} sent {message}: its log is not on disk")

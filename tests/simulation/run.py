@@ -108,7 +108,14 @@ def _is_converged(world: World, acknowledged: set[int]) -> bool:
     reached = [present[member_id] for member_id in sorted(expected & present.keys())]
     if any(member.applied != committed for member in reached):
         return False
-    return all(member.id in acknowledged for member in reached)
+    if any(member.id not in acknowledged for member in reached):
+        return False
+    return all(member.core.state.is_removed for member in world.alive() if _is_gone(world, member))
+
+
+def _is_gone(world: World, member: SimulatedMember) -> bool:
+    """Whether the cluster has removed a member that still runs."""
+    return any(member.id in other.core.state.removed for other in world.alive())
 
 
 def _judge(world: World) -> None:

@@ -17,6 +17,7 @@ from etcdpy.consensus.messages import (
     ConfChangeKind,
     Entry,
     Message,
+    MessageKind,
     SnapshotRequest,
 )
 from etcdpy.consensus.pump import SoftStateChanged
@@ -55,7 +56,8 @@ class Machine:
         self.founders: Sequence[ConfChange] = ()
         self.boot = 0
         self.down_until = 0
-        self.tick = 0
+        self.tick = 0  # virtual nanoseconds
+        self.ticks = 0
         self.clock_skew = 0
         self.has_refused = False  # the disk failed a sync: the member has to stop
 
@@ -174,6 +176,8 @@ class World:
         first = int(machine.random.random() * machine.tick)
         self.scheduler.after(first, self._tick, (machine, member))
         member.start()
+        if member.core.state.is_removed:
+            self._linger(machine)
 
     def end(self, machine: Machine, *, is_power_lost: bool, is_in_write: bool) -> None:
         """End the member of a machine: its process killed, or the whole machine's power lost."""
@@ -233,6 +237,22 @@ class World:
             return
         self.scheduler.after(machine.tick, self._tick, what)
         member.tick()
+        machine.ticks += 1
+        if machine.ticks % self.profile.election_ticks == 0:
+            self._dial(machine, member)
+
+    def _dial(self, machine: Machine, member: SimulatedMember) -> None:
+        """Stand for the transport: who dials a member that knows of its removal is told so.
+
+        Without it a learner that missed the leader's word would wait for ever.
+        """
+        other = self.member_at(machine.random.randrange(SLOT_COUNT))
+        if other is None or member.id not in other.core.state.removed:
+            return
+        if member.core.state.is_removed or self.network.is_blocked(other.id, member.id):
+            return
+        term = other.core.state.term
+        self.network.send(Message(MessageKind.REMOVED, member.id, other.id, term))
 
     # ---- Host: what members do
 
@@ -300,10 +320,8 @@ class World:
         if member.is_leader:
             self.count("elections won")
         if soft_state.is_removed:
-            machine = self._by_id[member.id]
             self.count("members told that they were removed")
-            self.end(machine, is_power_lost=False, is_in_write=False)
-            self._vacate(machine)
+            self._linger(self._by_id[member.id])
 
     def persisted(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
         """See Host."""
@@ -475,7 +493,7 @@ class World:
                 return machine
         gone = self._removed_ids()
         for machine in self.machines:
-            if machine.member_id in gone:
+            if machine.member_id in gone and self._is_removal_known(machine.member_id):
                 self.end(machine, is_power_lost=False, is_in_write=False)
                 self._vacate(machine)
                 return machine
@@ -487,6 +505,35 @@ class World:
         for member in self.alive():
             removed |= member.core.state.removed
         return removed
+
+    def _linger(self, machine: Machine) -> None:
+        """Shut a removed member down, but not before those who remain know of its removal.
+
+        Of two members the one that remains needs the other to learn that it is alone.
+        """
+        delay = self.profile.election_ticks * self.profile.tick
+        self.scheduler.after(delay, self._shut_down, (machine, machine.member_id))
+
+    def _shut_down(self, what: tuple[Machine, int]) -> None:
+        machine, member_id = what
+        if machine.member_id != member_id or machine.member is None:
+            return  # it lingers again when it is back
+        if self._is_removal_known(member_id):
+            self.note(f"shut down {member_id}")
+            self.end(machine, is_power_lost=False, is_in_write=False)
+            self._vacate(machine)
+        else:
+            self._linger(machine)
+
+    def _is_removal_known(self, member_id: int) -> bool:
+        """Whether every voter that remains has applied the removal."""
+        for voter in self.watch.truth.conf.voters:
+            machine = self._by_id.get(voter)
+            if machine is None:
+                continue  # its disk is lost
+            if machine.member is None or member_id not in machine.member.core.state.removed:
+                return False
+        return True
 
     def _vacate(self, machine: Machine) -> None:
         self.watch.dead_logs.pop(machine.member_id, None)

@@ -1,0 +1,65 @@
+"""Hunt: who catches a mutant, a transcript of the core or the simulator, and after how much."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.consensus.transcript import Stage, parse
+from tests.simulation.mutants import consensus, store
+from tests.simulation.mutants.harness import MUTANTS, Mutant, sabotaged
+from tests.simulation.plan import draw_plan
+from tests.simulation.run import run
+
+TRANSCRIPTS = Path(__file__).parents[2] / "consensus" / "data"
+SOURCES = (consensus, store)  # importing them is what fills MUTANTS
+
+#: Actions per seed of a hunt: more short runs find more than few long ones.
+HUNT_ACTIONS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What caught a mutant.  `seeds` 0: the simulator did not."""
+
+    mutant: str
+    seeds: int
+    invariant: str
+    transcripts: tuple[str, ...]
+
+    @property
+    def is_caught(self) -> bool:
+        """Whether anything caught it."""
+        return bool(self.seeds or self.transcripts)
+
+
+def hunt(defect: Mutant, seeds_max: int) -> Catch:
+    """Let transcripts and up to `seeds_max` seeds try to catch the defect."""
+    with sabotaged(defect):
+        transcripts = tuple(failing_transcripts())
+        for seed in range(seeds_max):
+            violation = run(draw_plan(seed, HUNT_ACTIONS)).violation
+            if violation is not None:
+                return Catch(defect.name, seed + 1, violation.invariant, transcripts)
+    return Catch(defect.name, 0, "", transcripts)
+
+
+def failing_transcripts() -> Iterator[str]:
+    """Yield the names of the transcripts that do not replay."""
+    for path in sorted(TRANSCRIPTS.glob("*.txt")):
+        if not _replays(path):
+            yield path.stem
+
+
+def _replays(path: Path) -> bool:
+    stage = Stage()
+    cases = parse(path.read_text())
+    try:
+        return cases == [replace(case, expected=stage.do(case.command)) for case in cases]
+    except Exception:  # an edge: whatever a defect breaks is a catch
+        return False
+
+
+def all_mutants() -> list[Mutant]:
+    """Return all mutants, in the order of their files."""
+    assert SOURCES
+    return list(MUTANTS.values())
