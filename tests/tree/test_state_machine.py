@@ -29,7 +29,7 @@ from tests.tree.model import Model, ModelWatcher, Record, parts, text
 SOAK_FACTOR = int(os.environ.get("ETCDPY_SOAK_EXAMPLES", "1"))
 START_NS = 1_790_000_000 * 10**9
 
-NAMES = [b"a", b"b", b"ab", b"_h", b"a_b", b"\xff"]
+NAMES = [b"a", b"b", b"ab", b"_h", b"_", b"a_b", b"\xff"]
 # A path is chosen among those that exist or are watched, by number, and may go on below it.
 WHERE = st.tuples(
     st.integers(0, 40), st.just([]) | st.just([]) | st.lists(st.sampled_from(NAMES), max_size=2)
@@ -78,7 +78,6 @@ class TreeMachine(RuleBasedStateMachine):
         return found, expected
 
     def command(self, kind: CommandKind, **fields: Any) -> None:
-        self.now_ns += 1
         command = Command(kind, self.now_ns, **fields)
         self.log.append(encode(command))
         outcome, expected = self.run_both(
@@ -223,14 +222,28 @@ class TreeMachine(RuleBasedStateMachine):
         where=WHERE,
         is_recursive=st.booleans(),
         is_stream=st.booleans(),
-        back=st.integers(-3, 20) | st.integers(-3, 1005),
+        back=st.integers(-2, 9) | st.integers(990, 1002),
     )
-    def watch_back(self, where: Where, is_recursive: bool, is_stream: bool, back: int) -> None:
-        self.watch(self.path(where), is_recursive, is_stream, max(0, self.tree.index - back))
+    def watch_since(self, where: Where, is_recursive: bool, is_stream: bool, back: int) -> None:
+        since = max(0, self.tree.index - back)
+        self.watch(self.path(where), is_recursive, is_stream, since)
+
+    @rule(number=st.integers(0, 6), change=st.sampled_from([b"", b"/x", b"x", b".."]))
+    def watch_what_happened(self, number: int, change: bytes) -> None:
+        """Watch a key of a recent event, a path below or beside it, or its parent, from then on."""
+        events = self.model.events[-1 - number :]
+        if events:
+            key = events[0].node.key
+            path = key.rpartition(b"/")[0] or b"/" if change == b".." else key + change
+            self.watch(path, number % 2 == 0, number % 3 == 0, events[0].index)
 
     @rule(where=WHERE, is_recursive=st.booleans(), is_stream=st.booleans())
     def watch_next(self, where: Where, is_recursive: bool, is_stream: bool) -> None:
         self.watch(self.path(where), is_recursive, is_stream, 0)
+
+    @rule(path=st.sampled_from([b"/", b"/1", b"/1/a"]))
+    def watch_top(self, path: bytes) -> None:
+        self.watch(path, True, True, 0)
 
     def watch(self, path: bytes, is_recursive: bool, is_stream: bool, since: int) -> None:
         start_index = self.tree.index
@@ -326,8 +339,8 @@ def test_tree_agrees_with_naive_model() -> None:
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(
-            max_examples=200 * SOAK_FACTOR,
-            stateful_step_count=60,
+            max_examples=250 * SOAK_FACTOR,
+            stateful_step_count=80,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
