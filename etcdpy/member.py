@@ -84,6 +84,7 @@ class Member:
 
     def __init__(self, config: Config, start: StartUp) -> None:
         self._config = config
+        self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
         self._tree = start.tree
         self._is_new = start.is_new
@@ -139,6 +140,7 @@ class Member:
         # Accepted and silent until the member is ready, as in etcd.
         await self._client_server.start(client_sockets)
         await self._publish()
+        self._snapshotter.start()
         self._client_server.set_ready()
         embed_log.info("ready to serve client requests")
         await self._agree_on_version()
@@ -260,7 +262,7 @@ class Member:
         Raises: EtcdError 300 when too much waits already.
         """
         result: asyncio.Future[Event] = self._loop.create_future()
-        deadline_s = self._loop.time() + self._config.request_timeout_s
+        deadline_s = self._loop.time() + self._request_timeout_s
         self._driver.propose(self._applications.register(command, result, deadline_s))
         return result
 
@@ -276,7 +278,7 @@ class Member:
         Raises: EtcdError 300 when that can't be known in time.
         """
         try:
-            await asyncio.wait_for(self._driver.read_index(), self._config.request_timeout_s)
+            await asyncio.wait_for(self._driver.read_index(), self._request_timeout_s)
         except TimeoutError:
             raise EtcdError(RAFT_INTERNAL, _TIMED_OUT) from None
 

@@ -46,12 +46,18 @@ class Snapshotter:
         self._tree = tree
         self._snapshot_count = snapshot_count
         self._on_fatal = on_fatal
+        self._is_started = False
         self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Take snapshots from now on: what a restart replays is on disk as it is."""
+        self._is_started = True
 
     def note_applied(self, applied: int) -> None:
         """Begin a snapshot if one is due; called while a batch is being applied."""
-        last = self._storage.snapshot_meta().index
-        if applied - last > self._snapshot_count and self._task is None:
+        if not self._is_started or self._task is not None:
+            return
+        if applied - self._storage.snapshot_meta().index > self._snapshot_count:
             # Not at once: the batch's own bookkeeping comes first.
             self._task = asyncio.get_running_loop().create_task(self._run())
 

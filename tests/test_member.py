@@ -1,0 +1,179 @@
+"""One member in this process, on real files and sockets: life, snapshots, expiry, faults."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from etcdpy import snapshotter
+from etcdpy.bootstrap import start_up
+from etcdpy.config import Config
+from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.listeners import open_listeners
+from etcdpy.member import SYNC_LIMIT, Member
+from etcdpy.store.datadir import DataDir
+from etcdpy.store.files import OsFiles
+from etcdpy.tree.command import Command, CommandKind
+
+DEADLINE_S = 20.0
+ANY_PORT = ["http://127.0.0.1:0"]
+
+
+@asynccontextmanager
+async def running(path: Path, **settings: object) -> AsyncIterator[Member]:
+    """A member that has started, stopped in the end."""
+    config = Config.model_validate({"data_dir": str(path), **settings})
+    data_dir = DataDir.open(OsFiles(), config.data_dir, config.wal_dir)
+    try:
+        member = Member(config, start_up(config, data_dir))
+        try:
+            await member.start(open_listeners(ANY_PORT), open_listeners(ANY_PORT))
+            yield member
+        finally:
+            await member.stop()
+    finally:
+        data_dir.close()
+
+
+def put(member: Member, name: str, value: bytes = b"v", ttl_ns: int | None = None) -> Command:
+    now_ns = member.now_ns()
+    expiration_ns = None if ttl_ns is None else now_ns + ttl_ns
+    path = f"/1/{name}".encode()
+    return Command(CommandKind.SET, now_ns, path, value, expiration_ns=expiration_ns)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline_s
+        await asyncio.sleep(0.005)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S * 2):
+            await test()
+
+    asyncio.run(bounded())
+
+
+def names_in(path: Path, suffix: str) -> list[str]:
+    return sorted(file.name for file in path.glob(f"*{suffix}"))
+
+
+def index_of(member: Member) -> int:
+    return member.get(b"/1", is_recursive=False, is_sorted=False).index
+
+
+def test_a_first_write_has_index_4_and_a_restart_adds_1(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            event = await member.propose(put(member, "a"))
+            assert (event.index, member.raft_status().commit) == (4, 5)
+        async with running(tmp_path / "d") as member:
+            assert (index_of(member), member.raft_status().term) == (5, 3)
+
+    run(test)
+
+
+def test_bookkeeping_counts_as_in_etcd(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            stats = {name: count for name, count in member.store_stats().items() if count}
+            assert stats == {"getsFail": 1, "setsSuccess": 2, "createSuccess": 1}
+            assert await member.is_healthy()
+            assert member.store_stats()["getsSuccess"] == 1
+
+    run(test)
+
+
+def test_snapshots_follow_the_count_and_retention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshotter, "TAIL_COUNT", 5)
+
+    async def test() -> None:
+        directory = tmp_path / "d" / "snapshots"
+        settings = {"snapshot_count": 20, "max_snapshots": 2}
+        async with running(tmp_path / "d", **settings) as member:
+            for number in range(100):
+                await member.propose(put(member, f"k{number}"))
+            await until(lambda: len(names_in(directory, ".snapshot")) == 2)
+        newest = int(names_in(directory, ".snapshot")[-1].split("-")[1].split(".")[0], 16)
+        assert 80 < newest <= 104
+        async with running(tmp_path / "d", **settings) as member:
+            assert index_of(member) == 104
+            listed = member.get(b"/1", is_recursive=False, is_sorted=True).node.nodes
+            assert listed is not None
+            assert len(listed) == 100
+
+    run(test)
+
+
+def test_a_restart_takes_no_snapshot_of_what_it_replays(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            results = [member.propose(put(member, f"k{number}")) for number in range(50)]
+            await asyncio.gather(*results)
+        async with running(tmp_path / "d", snapshot_count=10) as member:
+            assert names_in(tmp_path / "d" / "snapshots", ".snapshot") == []
+            await member.propose(put(member, "one more"))
+            directory = tmp_path / "d" / "snapshots"
+            await until(lambda: len(names_in(directory, ".snapshot")) == 1)
+
+    run(test)
+
+
+def test_more_expired_nodes_than_one_sync_removes_go_in_one_tick(tmp_path: Path) -> None:
+    count = SYNC_LIMIT * 2 + 5
+
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            results = [member.propose(put(member, f"k{n}", ttl_ns=1)) for n in range(count)]
+            await asyncio.gather(*results)
+            index = index_of(member)
+            await until(lambda: member.store_stats()["expireCount"] == count)
+            assert index_of(member) == index + count
+
+    run(test)
+
+
+def test_a_request_that_is_not_committed_in_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            monkeypatch.setattr(member._driver, "propose", lambda data: None)
+            monkeypatch.setattr(member._driver, "read_index", lambda: never)
+            member._request_timeout_s = 0.05
+            with pytest.raises(EtcdError) as refusal:
+                await member.propose(put(member, "a"))
+            assert refusal.value.code == RAFT_INTERNAL
+            assert refusal.value.cause == b"etcdserver: request timed out"
+            with pytest.raises(EtcdError, match="request timed out"):
+                await member.linearize()
+
+    run(test)
+
+
+def test_a_write_that_the_disk_refuses_ends_the_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+
+            def refuse(*_: object) -> None:
+                raise FatalError("cannot write: no space left on device")
+
+            monkeypatch.setattr(member._storage, "write", refuse)
+            result = member.propose(put(member, "a"))
+            error = await member.failed
+            assert str(error) == "cannot write: no space left on device"
+            assert not result.done()
+        with pytest.raises(EtcdError, match="server stopped"):
+            result.result()
+
+    run(test)
