@@ -415,8 +415,6 @@ class Driver:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        if self._is_over and self._timer is None and self._writer is None:
-            return
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()

@@ -179,7 +179,8 @@ def learn_commit(state: State, message: Message) -> None:
     if message.commit <= log.commit or log.find_term(message.commit) != message.log_term:
         return
     log.commit_to(message.commit)
-    if membership.has_unapplied_change(state):
+    is_campaigning = state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE)
+    if is_campaigning and membership.has_unapplied_change(state):
         # What was begun by a configuration that is over must not be won by it.
         state.become_follower(state.term, 0)
 

@@ -138,18 +138,17 @@ def _acknowledge(state: State, progress: Progress, index: int) -> bool:
     return is_news or was_paused
 
 
-def maybe_commit(state: State) -> bool:
-    """Commit what a quorum of voters holds, if it is of this term; return whether it moved.
+def maybe_commit(state: State) -> None:
+    """Commit what a quorum of voters holds, if it is of this term.
 
     Source: Raft (extended), section 5.4.2.
     """
     matches = [state.progress[voter].match for voter in state.voters]
     index = committed_index(matches)
     if index <= state.log.commit or state.log.find_term(index) != state.term:
-        return False
+        return
     state.log.commit_to(index)
     state.is_append_due = True
-    return True
 
 
 def own_persisted(state: State) -> None:

@@ -497,3 +497,71 @@ def test_an_added_learner_is_sent_a_snapshot_when_its_entries_are_compacted() ->
         await rig.driver.stop()
 
     run(main)
+
+
+def test_a_job_for_the_writer_runs_in_its_thread_and_between_frames() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        seen: list[int] = []
+        await rig.driver.run_in_writer(lambda: seen.append(threading.get_ident()))
+        assert set(seen) == rig.storage.threads
+
+        def fail() -> None:
+            raise OSError("no")
+
+        with pytest.raises(OSError, match="no"):
+            await rig.driver.run_in_writer(fail)
+        given_up = rig.driver.run_in_writer(lambda: None)
+        given_up.cancel()
+        await rig.driver.run_in_writer(lambda: None)
+        await rig.driver.stop()
+        with pytest.raises(EtcdError, match="server stopped"):
+            rig.driver.run_in_writer(lambda: None)
+
+    run(main)
+
+
+def test_without_a_soft_state_callback_nothing_is_told() -> None:
+    async def main() -> None:
+        rig = Rig(bootstrapped([1]))
+        rig.driver._on_soft_state = None
+        await rig.started()
+        assert rig.soft_states == []
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_reads_given_up_are_passed_over_when_others_are_answered_or_refused() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        given_up, other = rig.driver.read_index(), rig.driver.read_index()
+        given_up.cancel()
+        assert await other == rig.driver.status.applied
+        given_up, other = rig.driver.read_index(), rig.driver.read_index()
+        given_up.cancel()
+        await rig.driver.stop()
+        with pytest.raises(EtcdError, match="server stopped"):
+            await other
+
+    run(main)
+
+
+def test_a_write_that_fails_while_stopping_is_told() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        rig.storage.error = FatalError("disk full")
+        rig.storage.gate.clear()
+        rig.storage.began.clear()
+        rig.driver.propose(b"a")
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        stopping = asyncio.create_task(rig.driver.stop())
+        await asyncio.sleep(0)
+        rig.storage.gate.set()
+        await stopping
+        assert [str(error) for error in rig.fatal] == ["disk full"]
+        assert rig.collector.datas == []
+        await loop.shutdown_default_executor()
+
+    run(main)

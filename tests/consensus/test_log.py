@@ -1,7 +1,7 @@
 """RaftLog against a plain list of entries."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etcdpy.consensus.log import LogPosition, RaftLog
@@ -153,6 +153,7 @@ def test_compaction_needs_the_snapshot_and_the_apply() -> None:
 terms_lists = st.lists(st.integers(1, 5), max_size=8).map(sorted)
 
 
+@settings(deadline=None)
 @given(terms_lists, terms_lists, st.integers(0, 9))
 def test_maybe_append_against_a_list(ours: list[int], theirs: list[int], cut: int) -> None:
     """Whatever of another log arrives, the result is that log's prefix or an extension of it."""
@@ -176,6 +177,7 @@ def test_maybe_append_against_a_list(ours: list[int], theirs: list[int], cut: in
     assert [1, *(e.term for e in storage.log)] == after
 
 
+@settings(deadline=None)
 @given(terms_lists, st.integers(0, 12), st.integers(0, 6))
 def test_find_conflict_by_term_against_a_list(ours: list[int], index: int, term: int) -> None:
     log, _ = log_of(*ours)
@@ -185,6 +187,7 @@ def test_find_conflict_by_term_against_a_list(ours: list[int], index: int, term:
     assert log.find_conflict_by_term(index, term) == expected
 
 
+@settings(deadline=None)
 @given(terms_lists, terms_lists)
 def test_is_up_to_date_is_last_term_then_length(ours: list[int], theirs: list[int]) -> None:
     log, _ = log_of(*ours)

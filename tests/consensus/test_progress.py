@@ -1,6 +1,6 @@
 """Progress and Inflights: the automaton, and the bounds against a plain list."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etcdpy.consensus.progress import Inflights, Progress, ProgressState
@@ -10,6 +10,7 @@ def progress(next_index: int = 10) -> Progress:
     return Progress(next_index, Inflights(4, 100))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -50,6 +51,7 @@ def test_one_append_larger_than_the_byte_bound_may_go() -> None:
     assert inflights.is_full
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["ack", "reject"]), st.integers(0, 30))))
 def test_match_never_goes_back_and_stays_before_next(steps: list[tuple[str, int]]) -> None:
     member = progress()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etcdpy.consensus.quorum import VoteResult, committed_index, majority, vote_result
@@ -29,11 +29,13 @@ def naive_vote_result(voters: frozenset[int], votes: Mapping[int, bool]) -> Vote
     return VoteResult.LOST if outcomes == {False} else VoteResult.PENDING
 
 
+@settings(deadline=None)
 @given(matches)
 def test_committed_index_is_what_the_best_quorum_holds(found: list[int]) -> None:
     assert committed_index(found) == naive_committed_index(found)
 
 
+@settings(deadline=None)
 @given(ids, st.dictionaries(st.integers(1, 14), st.booleans()))
 def test_vote_result_is_won_or_lost_when_no_further_vote_matters(
     voters: frozenset[int], votes: dict[int, bool]
@@ -41,6 +43,7 @@ def test_vote_result_is_won_or_lost_when_no_further_vote_matters(
     assert vote_result(voters, votes) is naive_vote_result(voters, votes)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50))
 def test_two_majorities_meet_and_a_minority_is_none(count: int) -> None:
     assert 2 * majority(count) > count

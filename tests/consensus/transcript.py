@@ -268,7 +268,9 @@ class Stage:
             conf = ConfState(tuple(_ids(options["voters"])), ())
             message = message._replace(snapshot=SnapshotMeta(index, term, conf))
         terms = _ids(options.get("entries", ""))
-        entries = [Entry(t, i, 0, b"%d" % i) for i, t in enumerate(terms, message.index + 1)]
+        entries = [
+            Entry(t, i if t else 0, 0, b"%d" % i) for i, t in enumerate(terms, message.index + 1)
+        ]
         self.wire.append(message._replace(entries=entries))
 
     def _select(self, options: dict[str, str]) -> list[Message]:
