@@ -36,7 +36,7 @@ from etcdpy.http.app import (
     PEER_ROUTES,
     HttpServer,
 )
-from etcdpy.http.backend import MemberInfo, RaftStatus
+from etcdpy.http.backend import RaftStatus
 from etcdpy.logs import NOTICE
 from etcdpy.membership import apply_change
 from etcdpy.snapshotter import Snapshotter
@@ -294,11 +294,11 @@ class Member:
         """Count the look-up of the auth switch, which fails while auth was never set up."""
         self._tree.stats.gets_fail += 1
 
-    def members(self) -> list[MemberInfo]:
+    def members(self) -> list[TreeMember]:
         """Return all members, ascending by id."""
-        return [_shown(member) for member in members.list_members(self._tree)]
+        return members.list_members(self._tree)
 
-    def leader(self) -> MemberInfo | None:
+    def leader(self) -> TreeMember | None:
         """Return the leader, None while there is none."""
         leader_id = self._driver.status.leader_id
         return next((m for m in self.members() if m.id == leader_id), None)
@@ -327,7 +327,3 @@ class Member:
             return False
         self._tree.stats.gets_success += 1  # the probe is a quorum read
         return True
-
-
-def _shown(member: TreeMember) -> MemberInfo:
-    return MemberInfo(member.id, member.name, member.peer_urls, member.client_urls)

@@ -7,17 +7,8 @@ from typing import Any, Protocol
 
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
+from etcdpy.tree.members import Member
 from etcdpy.tree.watch import Watcher
-
-
-@dataclass(frozen=True, slots=True)
-class MemberInfo:
-    """One member of the cluster as the API shows it; an unstarted one has no name."""
-
-    id: int
-    name: str
-    peer_urls: tuple[str, ...]  # ascending
-    client_urls: tuple[str, ...]  # ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +58,10 @@ class Backend(Protocol):
     def count_auth_probe(self) -> None:
         """Count the look-up of the auth switch that each keys request makes."""
 
-    def members(self) -> list[MemberInfo]:
+    def members(self) -> list[Member]:
         """Return all members, ascending by id."""
 
-    def leader(self) -> MemberInfo | None:
+    def leader(self) -> Member | None:
         """Return the leader, None while there is none."""
 
     def store_stats(self) -> Mapping[str, int]:

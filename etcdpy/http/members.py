@@ -7,8 +7,9 @@ import logging
 from typing import Any
 
 from etcdpy.http import gojson, wire
-from etcdpy.http.backend import Backend, MemberInfo
+from etcdpy.http.backend import Backend
 from etcdpy.http.wire import JSON_TYPE, Request, Response
+from etcdpy.tree.members import Member
 
 PREFIX = b"/v2/members"
 ALLOWED = b"GET,POST,DELETE,PUT"
@@ -34,7 +35,7 @@ async def serve_members(backend: Backend, request: Request) -> Response:
     return wire.message(404, b'"Not found"', headers)
 
 
-def _shown(member: MemberInfo) -> dict[str, Any]:
+def _shown(member: Member) -> dict[str, Any]:
     """Return a member as clients see it."""
     return {
         "id": f"{member.id:x}",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etcdpy.errors import EtcdError
-from etcdpy.http.backend import MemberInfo, RaftStatus
+from etcdpy.http.backend import RaftStatus
 from etcdpy.http.gojson import format_time
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind
@@ -100,10 +100,10 @@ class TreeBackend:
     def count_auth_probe(self) -> None:
         self.tree.stats.gets_fail += 1
 
-    def members(self) -> list[MemberInfo]:
-        return [MemberInfo(MEMBER_ID, "default", (PEER_URL,), (CLIENT_URL,))]
+    def members(self) -> list[Member]:
+        return [Member(MEMBER_ID, (PEER_URL,), "default", (CLIENT_URL,))]
 
-    def leader(self) -> MemberInfo | None:
+    def leader(self) -> Member | None:
         return self.members()[0] if self.has_leader else None
 
     def store_stats(self) -> Mapping[str, int]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from etcdpy.http.backend import MemberInfo
 from etcdpy.http.machines import get_machines
+from etcdpy.tree.members import Member
 from tests.http.backend import TreeBackend
 from tests.http.faces import ask
 
@@ -11,9 +11,9 @@ from tests.http.faces import ask
 def test_all_urls_sorted_as_text_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = TreeBackend()
     members = [
-        MemberInfo(1, "b", (), ("http://b:1", "http://z:1")),
-        MemberInfo(2, "", (), ()),
-        MemberInfo(3, "a", (), ("http://a:1", "http://c:1")),
+        Member(1, (), "b", ("http://b:1", "http://z:1")),
+        Member(2, ()),
+        Member(3, (), "a", ("http://a:1", "http://c:1")),
     ]
     monkeypatch.setattr(backend, "members", lambda: members)
     response = ask(get_machines, backend)

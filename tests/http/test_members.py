@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from etcdpy.http.backend import MemberInfo
 from etcdpy.http.members import get_peer_members, serve_members
+from etcdpy.tree.members import Member
 from tests.http.backend import TreeBackend
 from tests.http.faces import ask
 
-STARTED = MemberInfo(0x5302E706B84D961, "s1", ("http://p:1", "http://p:2"), ("http://c:1",))
-UNSTARTED = MemberInfo(0xF000000000000000, "", ("http://q:1",), ())
+STARTED = Member(0x5302E706B84D961, ("http://p:1", "http://p:2"), "s1", ("http://c:1",))
+UNSTARTED = Member(0xF000000000000000, ("http://q:1",))
 ID_LINE = b"X-Etcd-Cluster-Id: c8730d66636ff140\r\n"
 
 
