@@ -21,7 +21,7 @@ from etcdpy.consensus.interfaces import (
     Transport,
 )
 from etcdpy.consensus.membership import HELD_CHANGES_MAX
-from etcdpy.consensus.messages import ConfChange, ConfState, Message, Role, SnapshotMeta, SoftState
+from etcdpy.consensus.messages import ConfChange, Message, SnapshotMeta, SoftState
 from etcdpy.consensus.pump import (
     Action,
     Apply,
@@ -37,6 +37,7 @@ from etcdpy.consensus.pump import (
     SoftStateChanged,
 )
 from etcdpy.consensus.state import RaftConfig
+from etcdpy.consensus.status import Status
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 
 # What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
@@ -51,45 +52,6 @@ BATCH_PROPOSALS_MAX = 1_024
 
 _TOO_MANY = b"etcdserver: too many requests"
 _STOPPED = b"etcdserver: server stopped"
-
-
-class Status:
-    """Where the member stands now; cheap to read, always current."""
-
-    __slots__ = ("_state",)
-
-    def __init__(self, core: Raft) -> None:
-        self._state = core.state
-
-    @property
-    def term(self) -> int:
-        """The current term."""
-        return self._state.term
-
-    @property
-    def commit(self) -> int:
-        """The last index known to be committed."""
-        return self._state.log.commit
-
-    @property
-    def applied(self) -> int:
-        """The last index that the application has."""
-        return self._state.log.applied
-
-    @property
-    def leader_id(self) -> int:
-        """Who leads, 0 when that is not known."""
-        return self._state.leader_id
-
-    @property
-    def role(self) -> Role:
-        """What this member does."""
-        return self._state.role
-
-    @property
-    def conf(self) -> ConfState:
-        """The configuration as applied."""
-        return self._state.conf
 
 
 class Driver:

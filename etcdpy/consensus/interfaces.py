@@ -100,8 +100,9 @@ class Transport(Protocol):
         """Take `messages`, each with its `to`, and return at once; what can't be sent is lost."""
 
     def send_snapshot(self, request: SnapshotRequest) -> None:
-        """Begin to stream the newest durable snapshot to `request.to`, and return at once.
+        """Begin to stream a durable snapshot to `request.to`, and return at once.
 
-        The receiver steps `request.message` when it has all bytes.  The driver must be told
-        how it ended: `Driver.report_snapshot`.
+        It is the one at `request.message.snapshot`, or a newer one with the message changed to
+        its place.  The receiver verifies all bytes and then steps the message.  The driver must
+        be told how it ended, whatever happens: `Driver.report_snapshot`.
         """

@@ -168,6 +168,7 @@ def test_fresh_single_member_leads_in_term_2_with_commit_2() -> None:
         assert status.leader_id == 1
         assert status.role is Role.LEADER
         assert status.conf == ConfState((1,), ())
+        assert status.counters.elections_started == 1
         assert rig.soft_states[-1] == SoftState(1, Role.LEADER)
         await rig.driver.stop()
 

@@ -1,0 +1,53 @@
+"""Status: where a member stands now, for whoever asks.
+
+A file of its own because it is the only view of the core that others may keep: reading it costs
+an attribute, it is always current, and it can change nothing.
+"""
+
+from etcdpy.consensus.core import Raft
+from etcdpy.consensus.messages import ConfState, Role
+from etcdpy.consensus.state import Counters
+
+
+class Status:
+    """Where the member stands now; cheap to read, always current."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, core: Raft) -> None:
+        self._state = core.state
+
+    @property
+    def term(self) -> int:
+        """The current term."""
+        return self._state.term
+
+    @property
+    def commit(self) -> int:
+        """The last index known to be committed."""
+        return self._state.log.commit
+
+    @property
+    def applied(self) -> int:
+        """The last index that the application has."""
+        return self._state.log.applied
+
+    @property
+    def leader_id(self) -> int:
+        """Who leads, 0 when that is not known."""
+        return self._state.leader_id
+
+    @property
+    def role(self) -> Role:
+        """What this member does."""
+        return self._state.role
+
+    @property
+    def conf(self) -> ConfState:
+        """The configuration as applied."""
+        return self._state.conf
+
+    @property
+    def counters(self) -> Counters:
+        """What happened since the start, in plain integers."""
+        return self._state.counters
