@@ -11,7 +11,8 @@ from etcdpy.errors import EtcdError
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event, NodeView
 from tests.simulation.history import Answer, Ask, History, Operation, Seen
-from tests.simulation.member import Outcome, SimulatedMember
+from tests.simulation.host import Outcome
+from tests.simulation.member import SimulatedMember
 from tests.simulation.plan import Act, Action
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.violation import Violation

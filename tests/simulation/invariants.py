@@ -23,6 +23,9 @@ from tests.simulation.member import DIGEST_PERIOD, SimulatedMember, SimulatedSto
 from tests.simulation.violation import Violation
 
 ELECTION_SAFETY = "election safety"
+VOTES = "a leader has the votes of a quorum"
+OWN_TERM = "only an entry of its own term is committed by counting"
+MATCH = "what a leader counts is on the member's disk, and never less"
 APPEND_ONLY = "leader append-only"
 LOG_MATCHING = "log matching"
 COMPLETENESS = "leader completeness"
@@ -115,6 +118,9 @@ class Watch:
         if not entries:
             return
         first, last = entries[0], entries[-1]
+        if last.index < member.seen_last:
+            self._check_counted(member)
+        member.seen_last = last.index
         if member.is_leader:
             state = member.core.state
             term, index = self._led.get(member.id, (0, 0))
@@ -197,6 +203,8 @@ class Watch:
         _, meta = member.storage.initial_state()
         self._durable[member.id] = member.storage.initial_state()[0]
         self._check_snapshot(member, meta)
+        self._check_counted(member)
+        member.seen_last = member.storage.last_index()
         self.conf_known(member, meta.index)
         self._note_events(member)
         self._compare(member, meta.index)
@@ -213,6 +221,11 @@ class Watch:
         other = self._leaders.setdefault(state.term, member.id)
         if other != member.id:
             raise Violation(ELECTION_SAFETY, f"{other} and {member.id} lead term {state.term}")
+        voters = state.voters
+        votes = self._votes
+        granted = [v for v in voters if v == member.id or votes.get((v, state.term)) == member.id]
+        if 2 * len(granted) <= len(voters):
+            raise Violation(VOTES, f"{member.id} leads {state.term}: {granted} of {voters}")
         committed = self.truth.committed
         log = state.log
         if committed and (
@@ -227,10 +240,55 @@ class Watch:
     def stepped(self, member: SimulatedMember) -> None:
         """Look at a core that has just been stepped."""
         state = member.core.state
-        if state.log.commit > member.seen_commit:
-            self._committed(member, state.log.commit)
-        if state.role is Role.LEADER and self._leaders.get(state.term) != member.id:
+        log = state.log
+        is_leader = state.role is Role.LEADER
+        if log.commit > member.seen_commit:
+            if is_leader and member.led_term == state.term != log.term(log.commit):
+                raise Violation(OWN_TERM, f"{member.id} committed {log.commit} in {state.term}")
+            self._committed(member, log.commit)
+        if not is_leader:
+            return
+        if member.led_term != state.term:
+            member.led_term = state.term
+            member.seen_matches = {}
             self.leads(member)
+        self._check_matches(member)
+
+    def _check_matches(self, member: SimulatedMember) -> None:
+        """Check what a leader counts towards its commits."""
+        seen = member.seen_matches
+        for member_id, progress in member.core.state.progress.items():
+            match = progress.match
+            before = seen.get(member_id, 0)
+            if match == before:
+                continue
+            last = self._last_durable(member_id)
+            if match < before or (last is not None and match > last):
+                raise Violation(
+                    MATCH, f"{member.id} counts {match} for {member_id} after {before}, has {last}"
+                )
+            seen[member_id] = match
+        if len(seen) > len(member.core.state.progress):
+            for member_id in seen.keys() - member.core.state.progress.keys():
+                del seen[member_id]
+
+    def _check_counted(self, member: SimulatedMember) -> None:
+        """Check that a log that has become shorter still has what its leader counts on."""
+        last = member.storage.last_index()
+        for other in self._members():
+            if other.is_leader and other.led_term == member.core.state.term:
+                counted = other.seen_matches.get(member.id, 0)
+                if counted > last:
+                    raise Violation(
+                        MATCH, f"{member.id} ends at {last}, {other.id} counts {counted}"
+                    )
+
+    def _last_durable(self, member_id: int) -> int | None:
+        """Return the last index on a member's disk, None if that is not known."""
+        for member in self._members():
+            if member.id == member_id:
+                return member.storage.last_index()
+        return None
 
     def _committed(self, member: SimulatedMember, commit: int) -> None:
         """Take note of what `member` knows to be committed."""

@@ -9,7 +9,7 @@ Start-up is that of `etcdpy.bootstrap` without its settings.
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from etcdpy.apply import Applications
 from etcdpy.consensus.core import Raft
@@ -22,7 +22,6 @@ from etcdpy.consensus.messages import (
     Message,
     Role,
     SnapshotMeta,
-    SnapshotRequest,
 )
 from etcdpy.consensus.pump import (
     Action,
@@ -39,7 +38,7 @@ from etcdpy.consensus.pump import (
     SoftStateChanged,
 )
 from etcdpy.consensus.state import RaftConfig
-from etcdpy.errors import EtcdError, FatalError
+from etcdpy.errors import FatalError
 from etcdpy.membership import apply_change
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import Files
@@ -49,8 +48,8 @@ from etcdpy.tree import members, snapshot
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.tree import Tree
-from tests.simulation.plan import Profile
-from tests.simulation.scheduler import SECOND, Scheduler
+from tests.simulation.host import Host, Outcome, Promise
+from tests.simulation.scheduler import SECOND
 from tests.simulation.watching import Session
 
 if TYPE_CHECKING:
@@ -65,71 +64,13 @@ SHAPES = Shapes(
         index, term, ConfState(tuple(conf[0]), tuple(conf[1]))
     ),
 )
+CLIENT_PATIENCE = 2 * SECOND  # virtual; several elections
+EPOCH_NS = 1_700_000_000 * SECOND  # what the simulated clocks show at the start
 DATA_DIR = "/data"
 CLUSTER_ID = 1
 SYNC_TICKS = 25  # half a second of the profile's ticks
 SYNC_LIMIT = 2  # small, so that what expires at once takes several entries
 DIGEST_PERIOD = 16  # applied entries between two looks at the whole tree
-
-Outcome = Event | EtcdError | None  # None: unknown, the member gave up or ended
-
-
-class Promise:
-    """A future as `Applications` uses one; what it gets goes to a function at once."""
-
-    __slots__ = ("_is_done", "_on_done")
-
-    def __init__(self, on_done: Callable[[Outcome], None]) -> None:
-        self._on_done = on_done
-        self._is_done = False
-
-    def done(self) -> bool:
-        """See asyncio.Future."""
-        return self._is_done
-
-    def set_result(self, event: Event) -> None:
-        """See asyncio.Future."""
-        self._is_done = True
-        self._on_done(event)
-
-    def set_exception(self, error: EtcdError) -> None:
-        """See asyncio.Future."""
-        self._is_done = True
-        self._on_done(None if error.code >= 300 else error)
-
-
-class Host(Protocol):
-    """What a member needs of the world around it, and whom it shows what it does."""
-
-    scheduler: Scheduler
-    profile: Profile
-
-    def send(self, member: "SimulatedMember", messages: Sequence[Message]) -> None:
-        """Take messages to the network."""
-
-    def send_snapshot(self, member: "SimulatedMember", request: SnapshotRequest) -> None:
-        """Begin to stream the newest snapshot; `SnapshotReport` follows."""
-
-    def stepped(self, member: "SimulatedMember") -> None:
-        """Look at the member: its core has just been stepped."""
-
-    def soft_state_changed(self, member: "SimulatedMember", action: SoftStateChanged) -> None:
-        """Note another role or leader."""
-
-    def persisted(self, member: "SimulatedMember", entries: Sequence[Entry]) -> None:
-        """Note what has just become durable and visible."""
-
-    def applied(self, member: "SimulatedMember", entries: Sequence[Entry]) -> None:
-        """Note what has just been applied, before the core is told."""
-
-    def conf_applied(self, member: "SimulatedMember", index: int) -> None:
-        """Note that the core goes by the configuration after the change at `index`."""
-
-    def installed(self, member: "SimulatedMember") -> None:
-        """Note that a snapshot took the place of log and tree."""
-
-    def failed(self, member: "SimulatedMember", error: FatalError) -> None:
-        """Note that the member ends because it can't go on."""
 
 
 class SimulatedMember:
@@ -174,6 +115,9 @@ class SimulatedMember:
         self.pump = Pump(self.core)
         self.seen_commit = 0  # for the invariants: what was looked at
         self.seen_event = self.tree.index
+        self.seen_matches: dict[int, int] = {}
+        self.seen_last = self.storage.last_index()
+        self.led_term = 0
         self.writing: Persist | Install | None = None
         self.saving: SnapshotMeta | None = None
         self._saving_rows: list[tuple[Any, ...]] = []
@@ -378,6 +322,7 @@ class SimulatedMember:
                     self.writing = action
                     delay = self.draw_disk_time()
                     self._host.scheduler.after(delay, self._written, None)
+                    self._host.writing(self, delay)
                     return
                 self._do(action)
                 if self.is_dead:
@@ -549,10 +494,6 @@ class SimulatedMember:
     def is_busy(self) -> bool:
         """Whether a crash now would be in the midst of a write."""
         return self.writing is not None or self.saving is not None
-
-
-CLIENT_PATIENCE = 2 * SECOND  # virtual; several elections
-EPOCH_NS = 1_700_000_000 * SECOND  # what the simulated clocks show at the start
 
 
 def _ignore_sync(command: Command) -> None:

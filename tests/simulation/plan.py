@@ -39,6 +39,7 @@ class Act(IntEnum):
     SLOW_DISK = 28  # a: slot, b: duration in ms
     FULL_DISK = 29  # a: slot, b: duration in ms
     FAIL_SYNC = 30  # a: slot; the next fsync fails
+    STALE_LEADER = 31  # b: duration in ms; a: the one follower whose words reach it, late
     ADD_VOTER = 40  # a: slot asked; a new member in a free slot
     ADD_LEARNER = 41
     PROMOTE = 42  # a: slot asked, b: which learner
@@ -80,7 +81,7 @@ CLIENT_WEIGHTS: dict[Act, int] = {
 #: Acts by groups; a seed has each group or not, see FAULT_CHANCE.
 FAULT_GROUPS: dict[str, dict[Act, int]] = {
     "crash": {Act.CRASH: 12, Act.STOP: 3},
-    "partition": {Act.PARTITION: 8, Act.ISOLATE_LEADER: 8},
+    "partition": {Act.PARTITION: 8, Act.ISOLATE_LEADER: 8, Act.STALE_LEADER: 4},
     "one_way": {Act.ONE_WAY: 10},
     "slow": {Act.SLOW_LINK: 6, Act.CUT: 10, Act.SLOW_DISK: 6},
     "pause": {Act.PAUSE: 8},
@@ -205,6 +206,7 @@ _LASTING = frozenset(
         Act.PARTITION,
         Act.ONE_WAY,
         Act.ISOLATE_LEADER,
+        Act.STALE_LEADER,
         Act.SLOW_LINK,
         Act.PAUSE,
         Act.SLOW_DISK,

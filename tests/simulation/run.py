@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from etcdpy.tree.command import Command, CommandKind
+from tests.simulation.acts import carry_out
+from tests.simulation.host import Outcome
 from tests.simulation.invariants import MACHINE_SAFETY
 from tests.simulation.linearizability import Undecided, check_indexes, check_key
-from tests.simulation.member import Outcome, SimulatedMember
+from tests.simulation.member import SimulatedMember
 from tests.simulation.plan import Action, Plan
 from tests.simulation.trace import Trace
 from tests.simulation.violation import Violation
@@ -42,7 +44,7 @@ def run(plan: Plan, actions: Sequence[Action] | None = None, *, is_kept: bool = 
         violation = None
         try:
             world = World(plan, trace)
-            world.carry_out(plan.actions if actions is None else actions)
+            carry_out(world, plan.actions if actions is None else actions)
             _finish(world)
             _judge(world)
         except Violation as found:

@@ -1,15 +1,14 @@
-"""World: machines, network, clients and an operator; carries out a plan and heals at the end.
+"""World: the machines of one run, what connects them, and all that looks at them.
 
-An action names a slot, a place for a machine; who is there is looked up when its time comes.  The
-operator behaves as a careful one does: a disk that is lost for good costs a member at most while
-a quorum of the others remains, and an id never comes back.  Nothing else is careful.
+It starts members and ends them, carries what they send, and shows the watch what they do.  What
+is done to it is in `faults` and `operators`, in the order of a plan by `acts`.
 """
 
-import errno
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
+from typing import NamedTuple
 
 from etcdpy.consensus.codec import decode_messages, encode_messages
 from etcdpy.consensus.messages import (
@@ -31,7 +30,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.invariants import Watch
 from tests.simulation.member import SimulatedMember
 from tests.simulation.network import LinkFaults, Network
-from tests.simulation.plan import SLOT_COUNT, Act, Action, Plan
+from tests.simulation.plan import SLOT_COUNT, Plan
 from tests.simulation.scheduler import MS, US, Scheduler
 from tests.simulation.trace import Trace
 from tests.simulation.violation import Violation
@@ -39,9 +38,15 @@ from tests.store.simulated_files import SimulatedCrash, SimulatedFiles
 
 NO_FATAL = "no member stops but for its disk"
 SECTOR_BYTES = 512  # what a disk writes whole; smaller than most frames, so that they tear
-SLOWNESS = 20
 CRASH_OPERATIONS_MAX = 8  # a write is one or two operations, a cut of a segment about eight
 NO_FAULTS = LinkFaults(delay_min=100 * US, delay_max=300 * US)
+
+
+class Doom(NamedTuple):
+    """How a machine will die, in the midst of a write, and for how long."""
+
+    is_power_lost: bool
+    duration: int
 
 
 class Machine:
@@ -56,6 +61,7 @@ class Machine:
         self.founders: Sequence[ConfChange] = ()
         self.boot = 0
         self.down_until = 0
+        self.doom: Doom | None = None  # the crash that its next write meets
         self.tick = 0  # virtual nanoseconds
         self.ticks = 0
         self.clock_skew = 0
@@ -81,10 +87,10 @@ class World:
         self.proposed: list[ConfChange] = []  # by the operator, not seen applied yet
         self.counts: dict[str, int] = {}
         seed = str(plan.seed)
-        self._random = Random(f"{seed}/world")
+        self.random = Random(f"{seed}/world")
         self.network = Network(self.scheduler, seed, plan.profile.faults, self._deliver)
         self.machines = [self._new_machine(slot) for slot in range(SLOT_COUNT)]
-        self._by_id: dict[int, Machine] = {}
+        self.by_id: dict[int, Machine] = {}
         self._last_id = 0
         self._found()
 
@@ -104,20 +110,20 @@ class World:
         """Start the founding members."""
         machines = self.machines[: self.profile.voter_count]
         for machine in machines:
-            self._settle(machine)
-        changes = [change_to_add(_member(machine.member_id)) for machine in machines]
+            self.settle(machine)
+        changes = [change_to_add(member_row(machine.member_id)) for machine in machines]
         for machine in machines:
             machine.founders = changes
             self.boot(machine)
 
-    def _settle(self, machine: Machine) -> None:
+    def settle(self, machine: Machine) -> None:
         """Give a machine a new id and an empty disk."""
         self._last_id += 1
         machine.member_id = self._last_id
         machine.files = self._new_files(machine.random)
         machine.founders = ()
         machine.has_refused = False
-        self._by_id[machine.member_id] = machine
+        self.by_id[machine.member_id] = machine
 
     # ---- who is there
 
@@ -206,7 +212,7 @@ class World:
 
     def failed(self, member: SimulatedMember, error: FatalError) -> None:
         """See Host."""
-        self._failed(self._by_id[member.id], error)
+        self._failed(self.by_id[member.id], error)
 
     def _failed(self, machine: Machine, error: FatalError) -> None:
         if not machine.is_disk_faulty:
@@ -215,9 +221,10 @@ class World:
         is_power_lost = machine.random.random() < 0.5
         self.end(machine, is_power_lost=is_power_lost, is_in_write=False)
         machine.has_refused = False
-        self._boot_later(machine, self.profile.election_ticks * self.profile.tick)
+        self.boot_later(machine, self.profile.election_ticks * self.profile.tick)
 
-    def _boot_later(self, machine: Machine, delay: int) -> None:
+    def boot_later(self, machine: Machine, delay: int) -> None:
+        """Start the member of a machine in `delay`, if it is down then."""
         machine.down_until = self.scheduler.now + delay
         self.scheduler.after(delay, self._boot_due, (machine, machine.member_id))
 
@@ -262,11 +269,11 @@ class World:
         if self.profile.is_wired:
             messages = decode_messages(encode_messages(messages))
         for message in messages:
-            if message.to in self._by_id:
+            if message.to in self.by_id:
                 self.network.send(message)
 
     def _deliver(self, message: Message) -> None:
-        machine = self._by_id.get(message.to)
+        machine = self.by_id.get(message.to)
         member = machine.member if machine is not None else None
         if member is None:
             return
@@ -293,9 +300,9 @@ class World:
     ) -> None:
         sender, request, blocks = what
         to = request.to
-        machine = self._by_id.get(to)
+        machine = self.by_id.get(to)
         receiver = machine.member if machine is not None else None
-        is_cut = self.network.is_blocked(sender.id, to) or self._random.random() < 0.1
+        is_cut = self.network.is_blocked(sender.id, to) or self.random.random() < 0.1
         is_ok = receiver is not None and receiver.id == to and not is_cut
         if is_ok and receiver is not None and request.message.snapshot is not None:
             try:
@@ -321,7 +328,22 @@ class World:
             self.count("elections won")
         if soft_state.is_removed:
             self.count("members told that they were removed")
-            self._linger(self._by_id[member.id])
+            self._linger(self.by_id[member.id])
+
+    def writing(self, member: SimulatedMember, delay: int) -> None:
+        """See Host."""
+        machine = self.by_id[member.id]
+        if machine.doom is not None:
+            delay = int(delay * machine.random.random())
+            self.scheduler.after(delay, self._meet_doom, (machine, member))
+
+    def _meet_doom(self, what: tuple[Machine, SimulatedMember]) -> None:
+        machine, member = what
+        doom = machine.doom
+        if doom is not None and machine.member is member and member.is_busy:
+            machine.doom = None
+            self.end(machine, is_power_lost=doom.is_power_lost, is_in_write=True)
+            self.boot_later(machine, doom.duration)
 
     def persisted(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
         """See Host."""
@@ -349,162 +371,7 @@ class World:
         self.count("snapshots installed")
         self.watch.installed(member)
 
-    # ---- the plan
-
-    def carry_out(self, actions: Sequence[Action]) -> None:
-        """Do all actions in their time."""
-        for action in actions:
-            self.scheduler.run_until(action.at)
-            self.scheduler.steps += 1
-            self.note(f"{action.act.name} {action.a} {action.b} {action.c}")
-            self._act(action)
-
-    def _act(self, action: Action) -> None:
-        handler = _HANDLERS.get(action.act)
-        if handler is not None:
-            handler(self, action)
-            return
-        member = self.member_at(action.a)
-        if member is not None:
-            self.clients.act(member, action)
-
-    def crash(self, action: Action) -> None:
-        """CRASH, STOP."""
-        machine = self.machine_at(action.a)
-        is_crash = action.act is Act.CRASH
-        is_power_lost = is_crash and action.c % 4 != 0
-        self.end(machine, is_power_lost=is_power_lost, is_in_write=is_crash)
-        self._boot_later(machine, action.b * MS)
-
-    def partition(self, action: Action) -> None:
-        """PARTITION, ONE_WAY, ISOLATE_LEADER."""
-        for sender, receiver in self._severed(action):
-            self.network.block(sender, receiver)
-            self.scheduler.after(action.b * MS, self._unblock, (sender, receiver))
-
-    def _severed(self, action: Action) -> list[tuple[int, int]]:
-        ids = [machine.member_id for machine in self.machines if machine.member_id]
-        if action.act is Act.ONE_WAY:
-            sender, receiver = ids[action.a % len(ids)], ids[action.c % len(ids)]
-            return [(sender, receiver)] if sender != receiver else []
-        if action.act is Act.PARTITION:
-            pairs = [(one, other) for one in ids for other in ids if one != other]
-            return [(s, r) for s, r in pairs if (action.a >> s % 16 ^ action.a >> r % 16) & 1]
-        leader = self.leader()
-        if leader is None:
-            return []
-        out = [(leader.id, other) for other in ids if other != leader.id]
-        into = [(receiver, sender) for sender, receiver in out]
-        return (out + into, out, into)[action.c % 3]
-
-    def _unblock(self, ends: tuple[int, int]) -> None:
-        self.network.unblock(*ends)
-
-    def slow_link(self, action: Action) -> None:
-        """SLOW_LINK."""
-        ends = self.machine_at(action.a).member_id, self.machine_at(action.c).member_id
-        link = self.network.link(*ends)
-        link.slowness = SLOWNESS
-
-        def restore(_: None) -> None:
-            link.slowness = 1
-
-        self.scheduler.after(action.b * MS, restore, None)
-
-    def cut(self, action: Action) -> None:
-        """CUT."""
-        one, other = self.machine_at(action.a).member_id, self.machine_at(action.c).member_id
-        self.network.cut(one, other)
-        self.network.cut(other, one)
-
-    def pause(self, action: Action) -> None:
-        """PAUSE."""
-        member = self.member_at(action.a)
-        if member is not None:
-            member.pause(self.scheduler.now + action.b * MS)
-
-    def slow_disk(self, action: Action) -> None:
-        """SLOW_DISK."""
-        member = self.member_at(action.a)
-        if member is None:
-            return
-        member.disk_slowness = SLOWNESS
-
-        def restore(slow: SimulatedMember) -> None:
-            slow.disk_slowness = 1
-
-        self.scheduler.after(action.b * MS, restore, member)
-
-    def full_disk(self, action: Action) -> None:
-        """FULL_DISK."""
-        machine = self.machine_at(action.a)
-        machine.files.free_bytes = action.c % 200
-        self.scheduler.after(action.b * MS, self._free_disk, machine)
-
-    def _free_disk(self, machine: Machine) -> None:
-        machine.files.free_bytes = None
-
-    def fail_sync(self, action: Action) -> None:
-        """FAIL_SYNC."""
-        machine = self.machine_at(action.a)
-        if machine.member is None:
-            return
-
-        def refuse(operation: str, path: str) -> None:
-            if operation in ("fdatasync", "fsync_dir"):
-                machine.files.on_operation = None
-                machine.has_refused = True
-                raise OSError(errno.EIO, "Input/output error", path)
-
-        machine.files.on_operation = refuse
-
-    def transfer(self, action: Action) -> None:
-        """TRANSFER."""
-        member = self.member_at(action.a)
-        voters = self.watch.truth.conf.voters
-        if member is not None and voters:
-            member.transfer(voters[action.b % len(voters)])
-
-    def snapshot(self, action: Action) -> None:
-        """SNAPSHOT."""
-        member = self.member_at(action.a)
-        if member is not None:
-            member.want_snapshot()
-
-    # ---- the operator
-
-    def add(self, action: Action) -> None:
-        """ADD_VOTER, ADD_LEARNER: start a member on a free machine and have it added."""
-        conf = self.watch.truth.conf
-        asked = self.member_at(action.a)
-        if asked is None or len(conf.voters) + len(conf.learners) >= SLOT_COUNT - 1:
-            return
-        machine = self._free_machine()
-        if machine is None:
-            return
-        self._settle(machine)
-        self.boot(machine)
-        is_learner = action.act is Act.ADD_LEARNER
-        self._propose(asked, change_to_add(_member(machine.member_id, is_learner=is_learner)))
-
-    def _free_machine(self) -> Machine | None:
-        for machine in self.machines:
-            if not machine.member_id:
-                return machine
-        gone = self._removed_ids()
-        for machine in self.machines:
-            if machine.member_id in gone and self._is_removal_known(machine.member_id):
-                self.end(machine, is_power_lost=False, is_in_write=False)
-                self._vacate(machine)
-                return machine
-        return None
-
-    def _removed_ids(self) -> set[int]:
-        """Return the ids of which some member has applied the removal."""
-        removed: set[int] = set()
-        for member in self.alive():
-            removed |= member.core.state.removed
-        return removed
+    # ---- members that were removed
 
     def _linger(self, machine: Machine) -> None:
         """Shut a removed member down, but not before those who remain know of its removal.
@@ -518,89 +385,28 @@ class World:
         machine, member_id = what
         if machine.member_id != member_id or machine.member is None:
             return  # it lingers again when it is back
-        if self._is_removal_known(member_id):
+        if self.is_removal_known(member_id):
             self.note(f"shut down {member_id}")
             self.end(machine, is_power_lost=False, is_in_write=False)
-            self._vacate(machine)
+            self.vacate(machine)
         else:
             self._linger(machine)
 
-    def _is_removal_known(self, member_id: int) -> bool:
+    def is_removal_known(self, member_id: int) -> bool:
         """Whether every voter that remains has applied the removal."""
         for voter in self.watch.truth.conf.voters:
-            machine = self._by_id.get(voter)
+            machine = self.by_id.get(voter)
             if machine is None:
                 continue  # its disk is lost
             if machine.member is None or member_id not in machine.member.core.state.removed:
                 return False
         return True
 
-    def _vacate(self, machine: Machine) -> None:
+    def vacate(self, machine: Machine) -> None:
+        """Leave a machine free for another member."""
         self.watch.dead_logs.pop(machine.member_id, None)
-        self._by_id.pop(machine.member_id, None)
+        self.by_id.pop(machine.member_id, None)
         machine.member_id = 0
-
-    def promote(self, action: Action) -> None:
-        """PROMOTE."""
-        asked = self.member_at(action.a)
-        learners = self.watch.truth.conf.learners
-        if asked is not None and learners:
-            self._propose(asked, change_to_add(_member(learners[action.b % len(learners)])))
-
-    def remove(self, action: Action) -> None:
-        """REMOVE, REMOVE_LEADER; while a disk is lost, only its member is removed."""
-        conf = self.watch.truth.conf
-        asked = self.member_at(action.a)
-        if asked is None or len(conf.voters) < 2:
-            return
-        known = (*conf.voters, *conf.learners)
-        lost = [member_id for member_id in known if member_id in self.watch.lost_ids]
-        leader = self.leader()
-        target = known[action.b % len(known)]
-        if lost:
-            target = lost[0]
-        elif action.act is Act.REMOVE_LEADER and leader is not None:
-            target = leader.id
-        self._propose(asked, ConfChange(ConfChangeKind.REMOVE, target))
-
-    def update_member(self, action: Action) -> None:
-        """UPDATE_MEMBER."""
-        conf = self.watch.truth.conf
-        asked = self.member_at(action.a)
-        if asked is not None and conf.voters:
-            target = conf.voters[action.b % len(conf.voters)]
-            change = change_to_add(_member(target))
-            self._propose(asked, change._replace(kind=ConfChangeKind.UPDATE))
-
-    def wipe(self, action: Action) -> None:
-        """WIPE: lose a disk for good, if the others can do without, and replace the member."""
-        machine = self.machine_at(action.a)
-        conf = self.watch.truth.conf
-        if machine.member_id not in conf.voters or not self._can_lose_one():
-            return
-        self.note(f"wipe {machine.member_id}")
-        self.count("disks lost for good")
-        self.watch.lost_ids.add(machine.member_id)
-        lost = machine.member_id
-        self.end(machine, is_power_lost=False, is_in_write=False)
-        self._vacate(machine)
-        asked = self.member_at(action.b)
-        if asked is not None:
-            self._propose(asked, ConfChange(ConfChangeKind.REMOVE, lost))
-
-    def _can_lose_one(self) -> bool:
-        """Whether a quorum remains, whichever of the proposed removals may still commit."""
-        conf = self.watch.truth.conf
-        if any(voter in self.watch.lost_ids for voter in conf.voters):
-            return False
-        removals = sum(1 for change in self.proposed if change.kind == ConfChangeKind.REMOVE)
-        remaining = len(conf.voters) - removals
-        return remaining - 1 >= remaining // 2 + 1
-
-    def _propose(self, asked: SimulatedMember, change: ConfChange) -> None:
-        self.proposed.append(change)
-        self.note(f"change {change.kind} {change.member_id} by {asked.id}")
-        asked.propose_change(change)
 
     # ---- the end
 
@@ -610,6 +416,7 @@ class World:
         self.is_healed = True
         self.network.heal(NO_FAULTS)
         for machine in self.machines:
+            machine.doom = None
             machine.files.free_bytes = None
             machine.files.on_operation = None
             if machine.member_id and machine.member is None:
@@ -619,32 +426,8 @@ class World:
                 machine.member.paused_until = 0
 
 
-def _member(member_id: int, *, is_learner: bool = False) -> Member:
+def member_row(member_id: int, *, is_learner: bool = False) -> Member:
     return Member(member_id, (f"http://{member_id:x}",), is_learner=is_learner)
-
-
-_HANDLERS: dict[Act, Callable[[World, Action], None]] = {
-    Act.CRASH: World.crash,
-    Act.STOP: World.crash,
-    Act.PARTITION: World.partition,
-    Act.ONE_WAY: World.partition,
-    Act.ISOLATE_LEADER: World.partition,
-    Act.SLOW_LINK: World.slow_link,
-    Act.CUT: World.cut,
-    Act.PAUSE: World.pause,
-    Act.SLOW_DISK: World.slow_disk,
-    Act.FULL_DISK: World.full_disk,
-    Act.FAIL_SYNC: World.fail_sync,
-    Act.ADD_VOTER: World.add,
-    Act.ADD_LEARNER: World.add,
-    Act.PROMOTE: World.promote,
-    Act.REMOVE: World.remove,
-    Act.REMOVE_LEADER: World.remove,
-    Act.UPDATE_MEMBER: World.update_member,
-    Act.WIPE: World.wipe,
-    Act.TRANSFER: World.transfer,
-    Act.SNAPSHOT: World.snapshot,
-}
 
 
 @contextmanager
