@@ -163,7 +163,7 @@ class Watch:
         before = self._durable.get(member.id)
         if before is not None:
             term, vote, _ = before
-            is_vote_kept = hard_state.term > term or hard_state.vote == vote
+            is_vote_kept = hard_state.term > term or vote in (0, hard_state.vote)
             if hard_state.term < term or not is_vote_kept:
                 raise Violation(MONOTONIC, f"{member.id} came back with {hard_state}, had {before}")
         self._durable[member.id] = hard_state
