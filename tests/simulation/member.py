@@ -121,7 +121,7 @@ class SimulatedMember:
         self.writing: Persist | Install | None = None
         self.saving: SnapshotMeta | None = None
         self._saving_rows: list[tuple[Any, ...]] = []
-        self._snapshot_wanted = False
+        self._snapshot_after = meta.index + profile.snapshot_count  # the next one's earliest place
         self._actions: Sequence[Action] = ()
         self._position = 0
         self._is_scheduled = False
@@ -139,6 +139,7 @@ class SimulatedMember:
         self._tokens: list[int] = []
         self._transfer_to = 0
         self._reports: list[SnapshotReport] = []
+        self._has_input = False
 
     def _open(
         self, files: Files, founders: Sequence[ConfChange]
@@ -273,6 +274,7 @@ class SimulatedMember:
     # ---- the loop, as in consensus/driver.py
 
     def _wake(self) -> None:
+        self._has_input = True
         if self._is_scheduled or self._is_running or self.writing is not None:
             return
         now = self._host.scheduler.now
@@ -335,18 +337,6 @@ class SimulatedMember:
         self._maybe_snapshot()
         if self._has_input or self.pump.has_work:
             self._wake_later()
-
-    @property
-    def _has_input(self) -> bool:
-        return bool(
-            self._messages
-            or self._has_ticked
-            or self._proposals
-            or self._changes
-            or self._tokens
-            or self._transfer_to
-            or self._reports
-        )
 
     def _wake_later(self) -> None:
         """Run the next batch in an event of its own: the loop does not starve its timers."""
@@ -422,21 +412,19 @@ class SimulatedMember:
 
     def want_snapshot(self) -> None:
         """Take a snapshot soon, however few entries it is worth."""
-        self._snapshot_wanted = True
+        self._snapshot_after = self.storage.snapshot_meta().index
         self._wake()
 
     def _maybe_snapshot(self) -> None:
-        newest = self.storage.snapshot_meta().index
-        count = 0 if self._snapshot_wanted else self._host.profile.snapshot_count
-        if self.saving is not None or self.applied - newest <= count:
+        if self.applications.applied <= self._snapshot_after or self.saving is not None:
             return
-        self._snapshot_wanted = False
         state = self.core.state
         if state.log.pending_snapshot is not None:
             return
         # The tree's rows, taken at once: walking it in slices is the member's and the tree's.
         meta = SnapshotMeta(self.applied, state.log.term(self.applied), state.conf)
         self.saving = meta
+        self._snapshot_after = meta.index + self._host.profile.snapshot_count
         self._saving_rows = list(snapshot.rows(self.tree))
         delay = self.draw_disk_time() * 3
         self._host.scheduler.after(delay, self._saved, None)
@@ -486,6 +474,7 @@ class SimulatedMember:
         self.tree = tree
         self.applications.tree = tree
         self.applications.applied = action.meta.index
+        self._snapshot_after = action.meta.index + self._host.profile.snapshot_count
         self._host.installed(self)
         for session in sessions:
             session.connect(tree)

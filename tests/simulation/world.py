@@ -277,10 +277,10 @@ class World:
         member = machine.member if machine is not None else None
         if member is None:
             return
+        kind, to, sender, term, index, log_term, commit, entries, is_rejected, *_ = message
         self.trace.add(
-            f"{self.scheduler.now} {message.kind} {message.sender} {message.to} {message.term} "
-            f"{message.index} {message.log_term} {message.commit} {len(message.entries)} "
-            f"{message.is_rejected}"
+            f"{self.scheduler.now} {int(kind)} {sender} {to} {term} {index} {log_term} {commit} "
+            f"{len(entries)} {is_rejected}"
         )
         member.receive(message)
 

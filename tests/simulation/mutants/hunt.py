@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from tests.consensus.transcript import Stage, parse
+from tests.consensus.transcript import Case, Stage, parse
 from tests.simulation.mutants import consensus, store
 from tests.simulation.mutants.harness import MUTANTS, Mutant, sabotaged
 from tests.simulation.plan import draw_plan
@@ -45,14 +46,18 @@ def hunt(defect: Mutant, seeds_max: int) -> Catch:
 
 def failing_transcripts() -> Iterator[str]:
     """Yield the names of the transcripts that do not replay."""
-    for path in sorted(TRANSCRIPTS.glob("*.txt")):
-        if not _replays(path):
-            yield path.stem
+    for name, cases in _transcripts():
+        if not _replays(cases):
+            yield name
 
 
-def _replays(path: Path) -> bool:
+@cache
+def _transcripts() -> tuple[tuple[str, list[Case]], ...]:
+    return tuple((path.stem, parse(path.read_text())) for path in sorted(TRANSCRIPTS.glob("*.txt")))
+
+
+def _replays(cases: list[Case]) -> bool:
     stage = Stage()
-    cases = parse(path.read_text())
     try:
         return cases == [replace(case, expected=stage.do(case.command)) for case in cases]
     except Exception:  # an edge: whatever a defect breaks is a catch
