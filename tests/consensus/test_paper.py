@@ -604,6 +604,17 @@ def test_thesis_6_4_a_read_is_served_at_or_after_its_read_index() -> None:
     assert member.released == [5]
 
 
+def test_thesis_6_4_an_answer_to_a_read_of_an_earlier_start_answers_none_of_this() -> None:
+    member = follower(2)
+    member.run(Batch(messages=[Message(KIND.HEARTBEAT, 1, 2, 2)], reads=[5]))
+    asked = next(m for m in member.take_sent() if m.kind is KIND.READ_INDEX)
+    member.seed += 1  # another start draws other names
+    member.restart()
+    member.run(Batch(messages=[Message(KIND.HEARTBEAT, 1, 2, 2)], reads=[6]))
+    member.step(Message(KIND.READ_INDEX_RESPONSE, 1, 2, 2, index=1, context=asked.context))
+    assert member.released == []
+
+
 def test_thesis_6_4_reads_that_gather_share_one_round() -> None:
     member = acknowledged_leader(leader(2))
     member.run(Batch(reads=[1]))

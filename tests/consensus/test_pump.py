@@ -86,10 +86,12 @@ def test_persisted_is_owed_only_after_persist() -> None:
 def test_heartbeats_are_heard_before_the_clock() -> None:
     """After a pause the ticks must not outrun the messages that came meanwhile."""
     member = Member(RaftConfig(1), with_log([2]))
+    member.state.election_timeout = 10
     member.run(Batch(tick_count=9))
     heartbeat = Message(MessageKind.HEARTBEAT, 1, 2, 2)
     member.run(Batch(messages=[heartbeat], tick_count=9))
     assert member.state.role is Role.FOLLOWER
+    assert member.state.counters.elections_started == 0
 
 
 def test_a_read_is_released_after_its_index_is_applied() -> None:
