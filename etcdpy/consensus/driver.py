@@ -310,8 +310,21 @@ class Driver:
             self._actions = self._pump.persisted()
             self._position = 0
             self._execute()
-        elif self._proposals or self._may_ask_for_reads() or self._pump.has_work:
+        elif self._has_arrivals() or self._pump.has_work:
             self._schedule()
+
+    def _has_arrivals(self) -> bool:
+        """Whether something came while the batch was going on, and found it so."""
+        return bool(
+            self._proposals
+            or self._messages
+            or self._has_ticked
+            or self._changes
+            or self._transfer_to
+            or self._unreachable
+            or self._snapshot_reports
+            or self._may_ask_for_reads()
+        )
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):

@@ -213,6 +213,27 @@ def test_what_arrives_while_a_write_is_going_on_is_one_further_frame() -> None:
     run(main)
 
 
+def test_a_message_that_arrives_while_a_write_is_going_on_is_answered_after_it() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2], (1, 2, 3)))
+        rig.driver.start()
+        rig.storage.gate.clear()
+        rig.driver.step(Message(MessageKind.VOTE, 1, 2, 3, index=2, log_term=2))
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        rig.driver.step(Message(MessageKind.HEARTBEAT, 1, 2, 3))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert rig.collector.messages == []
+        rig.storage.gate.set()
+        await rig.until(lambda: rig.collector.of_kind(MessageKind.HEARTBEAT_RESPONSE))
+        assert rig.collector.of_kind(MessageKind.VOTE_RESPONSE)
+        await rig.driver.stop()
+        await loop.shutdown_default_executor()
+
+    run(main)
+
+
 def test_nothing_is_applied_before_its_write_has_returned() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
