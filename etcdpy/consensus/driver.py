@@ -315,16 +315,9 @@ class Driver:
 
     def _has_arrivals(self) -> bool:
         """Whether something came while the batch was going on, and found it so."""
-        return bool(
-            self._proposals
-            or self._messages
-            or self._has_ticked
-            or self._changes
-            or self._transfer_to
-            or self._unreachable
-            or self._snapshot_reports
-            or self._may_ask_for_reads()
-        )
+        queues = (self._messages, self._proposals, self._changes, self._snapshot_reports)
+        others = (self._has_ticked, self._transfer_to, self._unreachable)
+        return any(queues) or any(others) or self._may_ask_for_reads()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):
