@@ -138,6 +138,7 @@ class SimulatedMember:
         self._changes: list[ConfChange] = []
         self._tokens: list[int] = []
         self._transfer_to = 0
+        self._unreachable: list[int] = []
         self._reports: list[SnapshotReport] = []
         self._has_input = False
 
@@ -203,6 +204,11 @@ class SimulatedMember:
         self._reports.append(SnapshotReport(to, is_ok))
         self._wake()
 
+    def report_unreachable(self, member_id: int) -> None:
+        """Hear that messages to a member may have been lost."""
+        self._unreachable.append(member_id)
+        self._wake()
+
     def propose(self, command: Command, on_done: Callable[[Outcome], None]) -> None:
         """Replicate a client's command."""
         deadline_s = (self._host.scheduler.now + CLIENT_PATIENCE) / SECOND
@@ -266,7 +272,7 @@ class SimulatedMember:
         if self.writing is not None:
             self._write(self.writing)
         if self.saving is not None:
-            self.storage.save_snapshot(self.saving, self._saving_rows)
+            self._save(self.saving)
 
     def _fail(self, error: FatalError) -> None:
         self._host.failed(self, error)
@@ -301,7 +307,7 @@ class SimulatedMember:
             self._changes,
             self._tokens,
             self._transfer_to,
-            (),
+            self._unreachable,
             self._reports,
         )
         self._init_inbox()
@@ -434,16 +440,20 @@ class SimulatedMember:
         if self.is_dead or meta is None:
             return
         try:
-            self.storage.save_snapshot(meta, self._saving_rows)
+            self._save(meta)
             self.saving = None
-            if meta.index > self.storage.snapshot_meta().index:
-                self.storage.snapshot_saved(meta)
-                index = meta.index - self._host.profile.tail_count
-                if index >= self.storage.first_index():
-                    self.core.compact(index)
-                self.storage.purge()
         except FatalError as error:
             self._fail(error)
+
+    def _save(self, meta: SnapshotMeta) -> None:
+        """Write the snapshot, and let go of what it stands for."""
+        self.storage.save_snapshot(meta, self._saving_rows)
+        if meta.index > self.storage.snapshot_meta().index:
+            self.storage.snapshot_saved(meta)
+            index = meta.index - self._host.profile.tail_count
+            if index >= self.storage.first_index():
+                self.core.compact(index)
+            self.storage.purge()
 
     def read_snapshot(self, meta: SnapshotMeta) -> list[PackedRows] | None:
         """Return the blocks of the newest snapshot if it is the one at `meta`, to be sent."""

@@ -11,6 +11,9 @@ from random import Random
 from etcdpy.consensus.messages import Message
 from tests.simulation.scheduler import Handler, Scheduler
 
+#: How often a transport notices that it can't send, instead of just losing what it is given.
+REPORT_CHANCE = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class LinkFaults:
@@ -41,12 +44,18 @@ class Network:
     """All links between members, by (sender, receiver) id."""
 
     def __init__(
-        self, scheduler: Scheduler, seed: str, faults: LinkFaults, deliver: Handler
+        self,
+        scheduler: Scheduler,
+        seed: str,
+        faults: LinkFaults,
+        deliver: Handler,
+        report_lost: Handler,
     ) -> None:
         self._scheduler = scheduler
         self._seed = seed
         self._faults = faults
         self._deliver = deliver
+        self._report_lost = report_lost
         self._links: dict[tuple[int, int], Link] = {}
         self.lost_count = 0
 
@@ -65,6 +74,8 @@ class Network:
         chance = link.random()
         if link.blocks or chance < faults.loss:
             self.lost_count += 1
+            if link.blocks and chance < REPORT_CHANCE:
+                self._report_lost(message)
             return
         self._schedule(link, message)
         if chance > 1.0 - faults.duplication:

@@ -17,11 +17,14 @@ from tests.simulation.world import World, tree_of
 LIVENESS = "healed, a write commits and all members catch up"
 NO_LOST_WRITE = "no acknowledged write is lost"
 NO_EXCEPTION = "no assertion or exception"
+STABILITY = "healed, nobody deposes the leader"
 UNDECIDED = "linearizability is decided"
 
 #: Election timeouts that a healed cluster may take to elect, commit and catch up.  A generous
 #: bound, hence a sharp one against what never ends: typical is below ten.
 PATIENCE_ELECTIONS = 150
+#: Election timeouts for which a leader must then lead on.
+STABLE_ELECTIONS = 4
 PROBE = b"/1/probe"
 
 
@@ -72,14 +75,25 @@ def _finish(world: World) -> None:
                 _probe(world, member, acknowledged)
         world.scheduler.run_until(world.scheduler.now + period)
         if _is_converged(world, acknowledged):
-            break
-    else:
-        state = [(m.id, m.applied, m.core.state.role.name) for m in world.alive()]
-        raise Violation(
-            LIVENESS,
-            f"after {PATIENCE_ELECTIONS} election timeouts: {state}, {world.watch.truth.conf}, "
-            f"probes answered by {sorted(acknowledged)}",
-        )
+            _check_stability(world)
+            return
+    state = [(m.id, m.applied, m.core.state.role.name) for m in world.alive()]
+    raise Violation(
+        LIVENESS,
+        f"after {PATIENCE_ELECTIONS} election timeouts: {state}, {world.watch.truth.conf}, "
+        f"probes answered by {sorted(acknowledged)}",
+    )
+
+
+def _check_stability(world: World) -> None:
+    """Let some time pass in which no member, removed or not, has a reason to campaign."""
+    leader = world.leader()
+    term = leader.core.state.term if leader is not None else 0
+    period = world.profile.election_ticks * world.profile.tick
+    world.scheduler.run_until(world.scheduler.now + STABLE_ELECTIONS * period)
+    later = world.leader()
+    if leader is None or later is not leader or later.core.state.term != term:
+        raise Violation(STABILITY, f"{leader and leader.id} led {term}, then {later and later.id}")
 
 
 def _is_member(world: World, member: SimulatedMember) -> bool:
@@ -109,6 +123,9 @@ def _is_converged(world: World, acknowledged: set[int]) -> bool:
     committed = world.watch.truth.committed
     reached = [present[member_id] for member_id in sorted(expected & present.keys())]
     if any(member.applied != committed for member in reached):
+        return False
+    leader = world.leader()
+    if leader is None or leader.id not in conf.voters:
         return False
     if any(member.id not in acknowledged for member in reached):
         return False

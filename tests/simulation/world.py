@@ -38,7 +38,7 @@ from tests.store.simulated_files import SimulatedCrash, SimulatedFiles
 
 NO_FATAL = "no member stops but for its disk"
 SECTOR_BYTES = 512  # what a disk writes whole; smaller than most frames, so that they tear
-CRASH_OPERATIONS_MAX = 8  # a write is one or two operations, a cut of a segment about eight
+CRASH_OPERATIONS_MAX = 16  # a write is two operations, the cut of a segment or a snapshot ten
 NO_FAULTS = LinkFaults(delay_min=100 * US, delay_max=300 * US)
 
 
@@ -88,7 +88,7 @@ class World:
         self.counts: dict[str, int] = {}
         seed = str(plan.seed)
         self.random = Random(f"{seed}/world")
-        self.network = Network(self.scheduler, seed, plan.profile.faults, self._deliver)
+        self.network = Network(self.scheduler, seed, plan.profile.faults, self._deliver, self._lost)
         self.machines = [self._new_machine(slot) for slot in range(SLOT_COUNT)]
         self.by_id: dict[int, Machine] = {}
         self._last_id = 0
@@ -200,8 +200,7 @@ class World:
             machine.files = machine.files.crash()
 
     def _crash_in_write(self, machine: Machine, member: SimulatedMember) -> None:
-        files = machine.files
-        files.crash_at = files.operation_count + machine.random.randrange(CRASH_OPERATIONS_MAX)
+        self._arm(machine)
         try:
             member.write_in_part()
         except SimulatedCrash:
@@ -209,6 +208,12 @@ class World:
         except FatalError as error:
             if not machine.is_disk_faulty:
                 raise Violation(NO_FATAL, f"{member.id}: {error}") from error
+
+    @staticmethod
+    def _arm(machine: Machine) -> None:
+        """Let one of the next operations on the disk be the process's last."""
+        files = machine.files
+        files.crash_at = files.operation_count + machine.random.randrange(CRASH_OPERATIONS_MAX)
 
     def failed(self, member: SimulatedMember, error: FatalError) -> None:
         """See Host."""
@@ -284,6 +289,15 @@ class World:
         )
         member.receive(message)
 
+    def _lost(self, message: Message) -> None:
+        """Tell a sender, an event later as a transport would, that a member can't be reached."""
+        self.scheduler.after(0, self._unreachable, message)
+
+    def _unreachable(self, message: Message) -> None:
+        machine = self.by_id.get(message.sender)
+        if machine is not None and machine.member is not None:
+            machine.member.report_unreachable(message.to)
+
     def send_snapshot(self, member: SimulatedMember, request: SnapshotRequest) -> None:
         """See Host."""
         self.count("snapshots sent")
@@ -305,16 +319,32 @@ class World:
         is_cut = self.network.is_blocked(sender.id, to) or self.random.random() < 0.1
         is_ok = receiver is not None and receiver.id == to and not is_cut
         if is_ok and receiver is not None and request.message.snapshot is not None:
+            if machine is not None and machine.doom is not None:
+                self._arm(machine)
             try:
                 receiver.receive_snapshot(request.message.snapshot, blocks)
+            except SimulatedCrash:
+                self._crash_receiving(receiver)
+                is_ok = False
             except FatalError as error:
                 self.failed(receiver, error)
                 is_ok = False
             else:
+                receiver_files = self.by_id[to].files
+                receiver_files.crash_at = None
                 self.note(f"snapshot {request.message.snapshot.index} to {to}")
                 receiver.receive(request.message)
         if not sender.is_dead:
             sender.report_snapshot(to, is_ok)
+
+    def _crash_receiving(self, member: SimulatedMember) -> None:
+        machine = self.by_id[member.id]
+        doom = machine.doom
+        assert doom is not None
+        self.count("crashes in a write")
+        machine.doom = None
+        self.end(machine, is_power_lost=doom.is_power_lost, is_in_write=False)
+        self.boot_later(machine, doom.duration)
 
     def stepped(self, member: SimulatedMember) -> None:
         """See Host."""
