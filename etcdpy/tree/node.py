@@ -153,3 +153,31 @@ def find_below(top: Node, names: list[bytes]) -> Node | None:
             return None
         node = node.children.get(name)
     return node
+
+
+def graft(node: Node, names: list[bytes], index: int) -> Node:
+    """Make below `node` the missing directories and, last, an empty file; return the file.
+
+    None of `names`, of which there is at least one, exists yet.
+    """
+    for name in names[:-1]:
+        directory = new_directory(index)
+        assert node.children is not None
+        node.children[name] = directory
+        node = directory
+    assert node.children is not None
+    file = node.children[names[-1]] = Node(b"", None, index)
+    return file
+
+
+def find_difference(file: Node, prev_value: bytes | None, prev_index: int) -> bytes:
+    """Compare a file with what was expected; None or empty, and 0, stand for anything.
+
+    Returns what differs, as the API's cause shows it; nothing if all is as expected.
+    """
+    differences = []
+    if prev_value and prev_value != file.value:
+        differences.append(b"[%b != %b]" % (prev_value, file.value))
+    if prev_index and prev_index != file.modified_index:
+        differences.append(b"[%d != %d]" % (prev_index, file.modified_index))
+    return b" ".join(differences)

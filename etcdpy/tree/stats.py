@@ -4,7 +4,8 @@ They count what this member did and are outside the digest.  Some refusals count
 they do in etcd: spec/keys.md section 20 lists them; the operations in `tree` decide.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 # The API's names, in the order of the fields below.
 STAT_NAMES = (
@@ -48,10 +49,14 @@ class Stats:
 
     def counts(self) -> tuple[int, ...]:
         """Return the counters in the order of `STAT_NAMES`."""
-        return astuple(self)
+        counts: tuple[int, ...] = _all_fields(self)
+        return counts
 
     def as_json(self, watcher_count: int) -> dict[str, int]:
         """Return the object of `/v2/stats/store`, names in the API's order."""
         named = dict(zip(STAT_NAMES, self.counts(), strict=True))
         named["watchers"] = watcher_count
         return named
+
+
+_all_fields = attrgetter(*(field.name for field in fields(Stats)))

@@ -8,8 +8,6 @@ error's cause is one too.  `now_ns` is the command's clock and serves only to co
 The hot operations are written out rather than shared: tests/tree/measure.py has their cost.
 """
 
-from itertools import islice
-
 from etcdpy.errors import (
     COMPARE_FAILED,
     DIRECTORY_NOT_EMPTY,
@@ -37,8 +35,18 @@ from etcdpy.tree.event import (
 )
 from etcdpy.tree.expiry import Expiry
 from etcdpy.tree.history import History
-from etcdpy.tree.node import Node, find_below, listing, new_directory, ttl_s, view, walk_paths
-from etcdpy.tree.paths import KEYS_PART, MEMBERS_PART, ROOT, below, join
+from etcdpy.tree.node import (
+    Node,
+    find_below,
+    find_difference,
+    graft,
+    listing,
+    new_directory,
+    ttl_s,
+    view,
+)
+from etcdpy.tree.paths import KEYS_PART, MEMBERS_PART, ROOT, join
+from etcdpy.tree.removal import forget_below
 from etcdpy.tree.stats import Stats
 from etcdpy.tree.watch import Watcher, WatchHub
 
@@ -46,8 +54,6 @@ READ_ONLY = frozenset((ROOT, MEMBERS_PART, KEYS_PART))
 
 # Set and create take an earlier expiration (2000-01-01) for none: a TTL so large that it wrapped.
 EXPIRATION_NS_MIN = 946_684_800 * 1_000_000_000
-
-WALKED_NODES_MIN = 64  # a removed subtree up to this size is always walked
 
 
 class Tree:
@@ -122,7 +128,7 @@ class Tree:
         self.stats.sets_success += 1
         index = self.index = self.index + 1
         if prev is None:
-            node = _graft(node, names[depth:], index)
+            node = graft(node, names[depth:], index)
         shown = self._write_new(
             node, path, value, is_dir=is_dir, expiration_ns=expiration_ns, now_ns=now_ns
         )
@@ -158,7 +164,7 @@ class Tree:
             raise self._unreachable(node, depth, names)
         self.stats.create_success += 1
         index = self.index = self.index + 1
-        node = _graft(node, names[depth:], index)
+        node = graft(node, names[depth:], index)
         shown = self._write_new(
             node, path, value, is_dir=is_dir, expiration_ns=expiration_ns, now_ns=now_ns
         )
@@ -188,15 +194,9 @@ class Tree:
         self.stats.update_success += 1
         if node.children is not None and value:
             raise EtcdError(NOT_A_FILE, path, self.index)
-        new_value = node.value if is_refresh else value
+        new_value = None if is_refresh else value
         return self._rewrite(
-            UPDATE,
-            node,
-            path,
-            new_value,
-            expiration_ns=expiration_ns,
-            is_refresh=is_refresh,
-            now_ns=now_ns,
+            UPDATE, node, path, new_value, expiration_ns=expiration_ns, now_ns=now_ns
         )
 
     def compare_and_swap(
@@ -223,21 +223,15 @@ class Tree:
             refusal = self._unreachable(node, depth, names)
         elif node.children is not None:
             refusal = EtcdError(NOT_A_FILE, path, self.index)
-        else:
-            refusal = self._find_difference(node, prev_value, prev_index)
+        elif difference := find_difference(node, prev_value, prev_index):
+            refusal = EtcdError(COMPARE_FAILED, difference, self.index)
         if refusal is not None:
             self.stats.compare_and_swap_fail += 1
             raise refusal
         self.stats.compare_and_swap_success += 1
-        new_value = node.value if is_refresh else value
+        new_value = None if is_refresh else value
         return self._rewrite(
-            COMPARE_AND_SWAP,
-            node,
-            path,
-            new_value,
-            expiration_ns=expiration_ns,
-            is_refresh=is_refresh,
-            now_ns=now_ns,
+            COMPARE_AND_SWAP, node, path, new_value, expiration_ns=expiration_ns, now_ns=now_ns
         )
 
     def delete(self, path: bytes, *, is_dir: bool, is_recursive: bool, now_ns: int) -> Event:
@@ -282,9 +276,8 @@ class Tree:
         self.stats.compare_and_delete_success += 1
         if node.children is not None:
             raise EtcdError(NOT_A_FILE, path, self.index)
-        refusal = self._find_difference(node, prev_value, prev_index)
-        if refusal is not None:
-            raise refusal
+        if difference := find_difference(node, prev_value, prev_index):
+            raise EtcdError(COMPARE_FAILED, difference, self.index)
         return self._remove(COMPARE_AND_DELETE, node, path, names, now_ns)
 
     # Expiry
@@ -323,14 +316,11 @@ class Tree:
         is not registered.  That holds for streams too.
         Raises: EtcdError 401 when the history does not reach back to `since`.
         """
-        since = since or self.index + 1
-        event = self.history.scan(path, is_recursive=is_recursive, since=since, index=self.index)
+        index = self.index
+        since = since or index + 1
+        event = self.history.scan(path, is_recursive=is_recursive, since=since, index=index)
         watcher = Watcher(
-            path,
-            is_recursive=is_recursive,
-            is_stream=is_stream,
-            since=since,
-            start_index=self.index,
+            path, is_recursive=is_recursive, is_stream=is_stream, since=since, start_index=index
         )
         if event is None:
             self.hub.add(watcher)
@@ -373,19 +363,6 @@ class Tree:
             return EtcdError(NOT_A_DIRECTORY, b"/" + b"/".join(names[:depth]), self.index)
         return EtcdError(KEY_NOT_FOUND, b"/" + b"/".join(names[: depth + 1]), self.index)
 
-    def _find_difference(
-        self, node: Node, prev_value: bytes | None, prev_index: int
-    ) -> EtcdError | None:
-        """Compare a file with what was expected: None, or a refusal that shows what differs."""
-        differences = []
-        if prev_value and prev_value != node.value:
-            differences.append(b"[%b != %b]" % (prev_value, node.value))
-        if prev_index and prev_index != node.modified_index:
-            differences.append(b"[%d != %d]" % (prev_index, node.modified_index))
-        if not differences:
-            return None
-        return EtcdError(COMPARE_FAILED, b" ".join(differences), self.index)
-
     def _write_new(
         self,
         node: Node,
@@ -420,24 +397,24 @@ class Tree:
         action: str,
         node: Node,
         path: bytes,
-        value: bytes,
+        value: bytes | None,
         *,
         expiration_ns: int | None,
-        is_refresh: bool,
         now_ns: int,
     ) -> Event:
         """Replace value and TTL of a node that stays; of a directory, the TTL only.
 
-        An expiration is taken literally here, however long ago; 0 is etcd's form of none.
+        No value is a refresh: the old one stays.  An expiration is taken literally here, however
+        long ago; 0 is etcd's form of none.
         """
         prev = view(node, path, now_ns)
         index = self.index = self.index + 1
         if node.children is None:
-            node.value = value
             node.modified_index = index
+            node.value = node.value if value is None else value
         self._reschedule(node, path, expiration_ns or None)
         shown = view(node, path, now_ns)._replace(modified_index=index)
-        return self._publish(new_event((action, shown, prev, index, is_refresh)))
+        return self._publish(new_event((action, shown, prev, index, value is None)))
 
     def _reschedule(self, node: Node, path: bytes, expiration_ns: int | None) -> None:
         if node.expiration_ns is not None:
@@ -461,31 +438,10 @@ class Tree:
         if node.expiration_ns is not None:
             self.expiry.remove(node.expiration_ns, path)
         if node.children and (self.hub.count or self.expiry):
-            self._clear_below(node, path, event)
+            forget_below(node, event, self.expiry, self.hub)
         if self.hub.count:
             self.hub.notify_removed(path, event)
         return self._publish(event)
-
-    def _clear_below(self, node: Node, path: bytes, event: Event) -> None:
-        """Forget the expirations below a removed directory, and tell those who watch exactly there.
-
-        A small subtree is walked; for a large one it costs less to go through the expirations
-        and the watched paths, however many nodes it has.
-        """
-        hub, expiry = self.hub, self.expiry
-        nodes_max = WALKED_NODES_MIN + (len(expiry) + hub.path_count) // 8
-        gone = list(islice(walk_paths(node, path), nodes_max + 1))
-        if len(gone) <= nodes_max:
-            for gone_path, gone_node in gone:
-                if gone_node.expiration_ns is not None:
-                    expiry.remove(gone_node.expiration_ns, gone_path)
-                hub.notify_removed(gone_path, event)
-            return
-        prefix = below(path)
-        expiry.remove_below(prefix)
-        for watched in hub.paths_below(prefix):
-            if find_below(node, watched[len(prefix) :].split(b"/")) is not None:
-                hub.notify_removed(watched, event)
 
     def _publish(self, event: Event) -> Event:
         """Put `event` into the history and tell the watchers, unless it is a refresh."""
@@ -493,15 +449,3 @@ class Tree:
         if self.hub.count and not event.is_refresh:
             self.hub.notify(event)
         return event
-
-
-def _graft(node: Node, names: list[bytes], index: int) -> Node:
-    """Make the missing directories and, last, an empty file; return the file's node."""
-    for name in names[:-1]:
-        directory = new_directory(index)
-        assert node.children is not None
-        node.children[name] = directory
-        node = directory
-    assert node.children is not None
-    file = node.children[names[-1]] = Node(b"", None, index)
-    return file

@@ -4,7 +4,17 @@ import gc
 
 import pytest
 
-from etcdpy.tree.node import Node, find_below, listing, new_directory, ttl_s, walk, walk_paths
+from etcdpy.tree.node import (
+    Node,
+    find_below,
+    find_difference,
+    graft,
+    listing,
+    new_directory,
+    ttl_s,
+    walk,
+    walk_paths,
+)
 
 S = 10**9
 
@@ -110,3 +120,30 @@ def test_a_dropped_subtree_is_freed_without_the_cyclic_collector() -> None:
     finally:
         gc.enable()
     assert before - after == 7
+
+
+def test_graft_makes_the_missing_directories_and_a_file() -> None:
+    top = sample()
+    file = graft(top, [b"n", b"m", b"f"], 9)
+    assert find_below(top, [b"n", b"m", b"f"]) is file
+    directory = find_below(top, [b"n", b"m"])
+    assert directory is not None
+    assert (directory.created_index, directory.modified_index) == (9, 9)
+    assert (file.children, file.value, file.created_index) == (None, b"", 9)
+
+
+@pytest.mark.parametrize(
+    ("prev_value", "prev_index", "difference"),
+    [
+        (None, 0, b""),
+        (b"", 0, b""),
+        (b"v", 2, b""),
+        (b"x", 2, b"[x != v]"),
+        (b"v", 3, b"[3 != 2]"),
+        (b"x", 3, b"[x != v] [3 != 2]"),
+    ],
+)
+def test_difference_shows_only_what_differs(
+    prev_value: bytes | None, prev_index: int, difference: bytes
+) -> None:
+    assert find_difference(Node(b"v", None, 2), prev_value, prev_index) == difference
