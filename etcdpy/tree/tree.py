@@ -258,12 +258,7 @@ class Tree:
         return self._remove(DELETE, node, path, names, now_ns)
 
     def compare_and_delete(
-        self,
-        path: bytes,
-        *,
-        prev_value: bytes | None = None,
-        prev_index: int = 0,
-        now_ns: int,
+        self, path: bytes, *, prev_value: bytes | None = None, prev_index: int = 0, now_ns: int
     ) -> Event:
         """Remove a file if it is as expected.
 
