@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
@@ -40,6 +40,10 @@ _CLIENT_FACES = {
 _PEER_FACES = {
     b"/version": Route(version.get_version, b"GET"),
     b"/members": Route(members.get_peer_members, b"GET"),
+    b"/raft": Route(None, b"POST", is_raft=True),
+    b"/raft/probing": Route(health.get_probing, b"GET,POST,PUT,DELETE,HEAD,PATCH,OPTIONS"),
+    b"/raft/snapshot": Route(None, b"POST", is_raft=True),
+    b"/raft/snapshot/etcdpy": Route(None, b"POST", is_raft=True),
 }
 CLIENT_ROUTES = Routes(
     _CLIENT_FACES,
@@ -48,12 +52,23 @@ CLIENT_ROUTES = Routes(
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
 )
-PEER_ROUTES = Routes(_PEER_FACES, {}, has_cors=False)
+PEER_ROUTES = Routes(
+    _PEER_FACES, {b"/raft/stream": Route(None, b"GET", is_raft=True)}, has_cors=False
+)
 
 _VERSIONS = (HttpVersion11, HttpVersion10)
 
 # How long stopping waits for bytes that were written already to leave.
 _FLUSH_S = 0.05
+
+
+class RaftFace(Protocol):
+    """Answers the requests of other members; `peers.RaftFace` does."""
+
+    async def serve(
+        self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
+    ) -> Sent:
+        """Answer one request under /raft; it may hold the connection, and take it over."""
 
 
 class _AiohttpServer(web.Server):
@@ -86,8 +101,11 @@ class HttpServer:
         *,
         cors: bytes = wire.CORS,
         limits: Limits = DEFAULT_LIMITS,
+        raft: RaftFace | None = None,
     ) -> None:
+        """`raft` is for a peer port; without it there is nothing under /raft."""
         self._backend = backend
+        self._raft = raft
         self._routes = routes
         self._cors = cors
         self._limits = limits
@@ -190,6 +208,21 @@ class HttpServer:
             return connection.refuse(400)
         if isinstance(match, Response):
             return connection.respond(match, framing)
+        if match.route.is_raft:
+            return await self._serve_raft(request, match.path, connection, framing)
+        return await self._serve_face(request, match, connection, framing)
+
+    async def _serve_raft(
+        self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
+    ) -> Sent:
+        if self._raft is None:
+            return connection.respond(wire.NOT_FOUND, framing)
+        return await self._raft.serve(request, path, connection, framing)
+
+    async def _serve_face(
+        self, request: web.BaseRequest, match: Match, connection: Connection, framing: Framing
+    ) -> Sent:
+        method = request.method
         values = Request(method, match.path, match.raw_query)
         if match.route.handler is not None:
             return connection.respond(await match.route.handler(self._backend, values), framing)

@@ -22,11 +22,13 @@ _BAD_ASTERISK = Response(400, is_closing=True)
 class Route(NamedTuple):
     """One face: its handler, and its methods in the order in which a 405 names them.
 
-    The keys API has no handler here: it can hold a connection, which only `app` knows how to do.
+    The keys API and what members say to each other (`is_raft`) have no handler here: they can
+    hold a connection, which only `app` knows how to do.
     """
 
     handler: Handler | None
     allowed: bytes
+    is_raft: bool = False
 
 
 class Match(NamedTuple):
