@@ -12,7 +12,7 @@ HANDLERS: dict[Act, Callable[[World, Action], None]] = {
     Act.PARTITION: faults.partition,
     Act.ONE_WAY: faults.partition,
     Act.ISOLATE_LEADER: faults.partition,
-    Act.STALE_LEADER: faults.partition,
+    Act.STALE_LEADER: faults.make_stale,
     Act.SLOW_LINK: faults.slow_link,
     Act.CUT: faults.cut,
     Act.PAUSE: faults.pause,

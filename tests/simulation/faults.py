@@ -9,6 +9,7 @@ from tests.simulation.scheduler import MS
 from tests.simulation.world import Doom, World
 
 SLOWNESS = 20  # of a slow disk
+STALE_ELECTIONS = 2.5  # how old the words are that a stale leader hears, in election timeouts
 SLOWNESSES = (20, 100, 400)  # of slow links
 
 
@@ -27,7 +28,7 @@ def crash(world: World, action: Action) -> None:
 
 
 def partition(world: World, action: Action) -> None:
-    """PARTITION, ONE_WAY, ISOLATE_LEADER, STALE_LEADER."""
+    """PARTITION, ONE_WAY, ISOLATE_LEADER."""
 
     def unblock(ends: tuple[int, int]) -> None:
         world.network.unblock(*ends)
@@ -49,22 +50,41 @@ def _severed(world: World, action: Action) -> list[tuple[int, int]]:
     if leader is None:
         return []
     out = [(leader.id, other) for other in ids if other != leader.id]
-    if action.act is Act.STALE_LEADER and out:
-        return _make_stale(world, leader.id, [other for _, other in out], action)
     into = [(receiver, sender) for sender, receiver in out]
     return (out + into, out, into)[action.c % 3]
 
 
-def _make_stale(
-    world: World, leader: int, others: list[int], action: Action
-) -> list[tuple[int, int]]:
-    """Let a leader be heard by nobody, and hear one other, of long ago.
+def make_stale(world: World, action: Action) -> None:
+    """STALE_LEADER: a leader that is heard by nobody, and still hears one other, of long ago.
 
-    So it may believe in itself for longer than is true: the case that reads must survive.
+    So it may believe in itself for longer than is true: the case that reads must survive.  First
+    the one is delayed; when the leader gets its old words, it loses all the others.
     """
+    leader = world.leader()
+    others = [machine.member_id for machine in world.machines if machine.member_id]
+    if leader is None or len(others) < 3 or leader.id not in others:
+        return
+    leader_id = leader.id
+    others.remove(leader_id)
     heard = others[action.a % len(others)]
-    _slow_down(world, world.network.link(heard, leader), action.b)
-    return [(leader, o) for o in others] + [(o, leader) for o in others if o != heard]
+    link = world.network.link(heard, leader_id)
+    link.extra_delay = int(STALE_ELECTIONS * world.profile.election_ticks * world.profile.tick)
+    ends = [(leader_id, other) for other in others]
+    ends += [(other, leader_id) for other in others if other != heard]
+
+    def sever(_: None) -> None:
+        if world.is_healed:
+            return
+        for sender, receiver in ends:
+            world.network.block(sender, receiver)
+
+    def restore(_: None) -> None:
+        link.extra_delay = 0
+        for sender, receiver in ends:
+            world.network.unblock(sender, receiver)
+
+    world.scheduler.after(link.extra_delay, sever, None)
+    world.scheduler.after(2 * link.extra_delay, restore, None)
 
 
 def slow_link(world: World, action: Action) -> None:

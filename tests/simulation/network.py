@@ -30,12 +30,13 @@ class LinkFaults:
 class Link:
     """One direction between two members."""
 
-    __slots__ = ("blocks", "generation", "last_arrival", "random", "slowness")
+    __slots__ = ("blocks", "extra_delay", "generation", "last_arrival", "random", "slowness")
 
     def __init__(self, random: Random) -> None:
         self.random = random.random
         self.blocks = 0  # partitions in force; a message passes when there is none
         self.slowness = 1  # factor on delays
+        self.extra_delay = 0
         self.generation = 0  # counts cuts: what was sent in an earlier one is lost
         self.last_arrival = 0
 
@@ -97,11 +98,17 @@ class Network:
         self.link(sender, receiver).generation += 1
 
     def heal(self, faults: LinkFaults) -> None:
-        """Take back all partitions and slowness; from now on links have `faults`."""
+        """Take back all partitions and slowness; from now on links have `faults`.
+
+        What is on its way is lost: words of long ago are no part of a healthy network.
+        """
         self._faults = faults
         for link in self._links.values():
             link.blocks = 0
             link.slowness = 1
+            link.extra_delay = 0
+            link.generation += 1
+            link.last_arrival = 0
 
     def is_blocked(self, sender: int, receiver: int) -> bool:
         """Whether nothing passes."""
@@ -118,7 +125,7 @@ class Network:
         faults = self._faults
         spread = faults.delay_max - faults.delay_min
         delay = (faults.delay_min + int(link.random() * spread)) * link.slowness
-        arrival = self._scheduler.now + delay
+        arrival = self._scheduler.now + delay + link.extra_delay
         if faults.reordering and link.random() < faults.reordering:
             arrival += int(link.random() * faults.overtaken_max)
         else:

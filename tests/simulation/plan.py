@@ -39,7 +39,7 @@ class Act(IntEnum):
     SLOW_DISK = 28  # a: slot, b: duration in ms
     FULL_DISK = 29  # a: slot, b: duration in ms
     FAIL_SYNC = 30  # a: slot; the next fsync fails
-    STALE_LEADER = 31  # b: duration in ms; a: the one follower whose words reach it, late
+    STALE_LEADER = 31  # a: the one follower whose words reach it, late
     ADD_VOTER = 40  # a: slot asked; a new member in a free slot
     ADD_LEARNER = 41
     PROMOTE = 42  # a: slot asked, b: which learner
@@ -206,7 +206,6 @@ _LASTING = frozenset(
         Act.PARTITION,
         Act.ONE_WAY,
         Act.ISOLATE_LEADER,
-        Act.STALE_LEADER,
         Act.SLOW_LINK,
         Act.PAUSE,
         Act.SLOW_DISK,

@@ -453,7 +453,6 @@ class World:
                 self.boot(machine)
             elif machine.member is not None:
                 machine.member.disk_slowness = 1
-                machine.member.paused_until = 0
 
 
 def member_row(member_id: int, *, is_learner: bool = False) -> Member:
