@@ -67,15 +67,20 @@ def run(plan: Plan, actions: Sequence[Action] | None = None, *, is_kept: bool = 
 def _finish(world: World) -> None:
     """Heal, and wait until every member has all that is committed, and each can write."""
     world.heal()
-    period = world.profile.election_ticks * world.profile.tick
     acknowledged: set[int] = set()
+    _converge(world, acknowledged)
+    _check_stability(world)
+    _converge(world, acknowledged)  # commands of the leader's own go on: end between two
+
+
+def _converge(world: World, acknowledged: set[int]) -> None:
+    period = world.profile.election_ticks * world.profile.tick
     for _ in range(PATIENCE_ELECTIONS):
         for member in world.alive():
             if member.id not in acknowledged and _is_member(world, member):
                 _probe(world, member, acknowledged)
         world.scheduler.run_until(world.scheduler.now + period)
         if _is_converged(world, acknowledged):
-            _check_stability(world)
             return
     state = [(m.id, m.applied, m.core.state.role.name) for m in world.alive()]
     raise Violation(
