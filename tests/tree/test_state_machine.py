@@ -226,7 +226,7 @@ class TreeMachine(RuleBasedStateMachine):
         where=WHERE,
         is_recursive=st.booleans(),
         is_stream=st.booleans(),
-        back=st.integers(-2, 9) | st.integers(990, 1002),
+        back=st.integers(-4, -1) | st.integers(0, 9) | st.integers(990, 1002),
     )
     def watch_since(self, where: Where, is_recursive: bool, is_stream: bool, back: int) -> None:
         since = max(0, self.tree.index - back)
