@@ -2,11 +2,12 @@
 
 import errno
 
+from tests.simulation.machine import Doom
 from tests.simulation.member import SimulatedMember
 from tests.simulation.network import Link
 from tests.simulation.plan import Act, Action
 from tests.simulation.scheduler import MS
-from tests.simulation.world import Doom, World
+from tests.simulation.world import World
 
 SLOWNESS = 20  # of a slow disk
 STALE_ELECTIONS = 2.5  # how old the words are that a stale leader hears, in election timeouts

@@ -1,25 +1,22 @@
 """Invariants: what must be true at each step, whatever happens.
 
-The watch sees every member's core, disk and tree from outside, and builds from them the one
-history that all must agree on: `Truth`.  Each check costs little, because it looks only at what
-has just changed; by induction over the steps that is all.
+The watch sees every member's core and disk from outside; what is applied is `agreement`'s part.
+Each check costs little, because it looks only at what has just changed; by induction over the
+steps that is all.
 Source: Raft (extended), Figure 3, and DESIGN sections 2 to 4.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 from etcdpy.consensus.messages import (
-    ConfState,
     Entry,
     Message,
     MessageKind,
     Role,
-    SnapshotMeta,
 )
 from etcdpy.consensus.pump import Install
-from etcdpy.tree.event import Event
-from tests.simulation.member import DIGEST_PERIOD, SimulatedMember, SimulatedStorage
+from tests.simulation.agreement import MACHINE_SAFETY, Agreement
+from tests.simulation.member import SimulatedMember, SimulatedStorage
 from tests.simulation.violation import Violation
 
 ELECTION_SAFETY = "election safety"
@@ -29,44 +26,20 @@ MATCH = "what a leader counts is on the member's disk, and never less"
 APPEND_ONLY = "leader append-only"
 LOG_MATCHING = "log matching"
 COMPLETENESS = "leader completeness"
-MACHINE_SAFETY = "state-machine safety"
 DURABLE_QUORUM = "a commit is on the disks of a quorum"
 PERSIST_FIRST = "nothing is promised before it is on disk"
 ONE_VOTE = "one vote per term"
 MONOTONIC = "nothing that is durable goes back"
-APPLIED_ONCE = "a proposal is applied once"
-ONE_CHANGE = "one configuration change at a time"
-
-
-class Truth:
-    """What has been committed and applied, as the first member to do so had it."""
-
-    def __init__(self) -> None:
-        self.terms: list[int] = [0]  # by index, of what is committed
-        self.datas: list[bytes | None] = [None]  # of what is committed
-        self.applied = 0  # the highest index that any member has applied
-        self.tree_indexes: dict[int, int] = {}  # applied index -> store index
-        self.digests: dict[int, bytes] = {}  # applied index -> digest of the tree
-        self.events: list[Event] = []  # events[0] has index 1
-        self.confs: list[tuple[int, ConfState]] = []  # as of which applied index; ascending
-        self.proposals: set[bytes] = set()  # heads of envelopes that were applied
-
-    @property
-    def committed(self) -> int:
-        """The highest index that any member knows to be committed."""
-        return len(self.terms) - 1
-
-    @property
-    def conf(self) -> ConfState:
-        """The newest configuration that any member has applied."""
-        return self.confs[-1][1] if self.confs else ConfState()
 
 
 class Watch:
     """Holds members to the invariants.  `members` gives all that are alive."""
 
-    def __init__(self, members: Callable[[], Iterable[SimulatedMember]]) -> None:
-        self.truth = Truth()
+    def __init__(
+        self, members: Callable[[], Iterable[SimulatedMember]], agreement: Agreement
+    ) -> None:
+        self.truth = agreement.truth
+        self._agreement = agreement
         self.lost_ids: set[int] = set()  # members whose disk is gone for good
         self.dead_logs: dict[int, dict[int, int]] = {}  # of members that are down: index -> term
         self._members = members
@@ -172,7 +145,7 @@ class Watch:
         if log:
             self._check_log(member, log)
         _, meta = member.storage.initial_state()
-        self.conf_known(member, meta.index)
+        self._agreement.conf_known(member, meta.index)
 
     def _check_log(self, member: SimulatedMember, log: dict[int, int]) -> None:
         storage = member.storage
@@ -202,16 +175,9 @@ class Watch:
         """Check a snapshot that took the place of log and tree."""
         _, meta = member.storage.initial_state()
         self._durable[member.id] = member.storage.initial_state()[0]
-        self._check_snapshot(member, meta)
         self._check_counted(member)
         member.seen_last = member.storage.last_index()
-        self.conf_known(member, meta.index)
-        self._note_events(member)
-        self._compare(member, meta.index)
-
-    def _check_snapshot(self, member: SimulatedMember, meta: SnapshotMeta) -> None:
-        if meta.index > self.truth.committed or self.truth.terms[meta.index] != meta.term:
-            raise Violation(MACHINE_SAFETY, f"{member.id} installed {meta}, never committed")
+        self._agreement.installed(member, meta.index, meta.term)
 
     # ---- who leads
 
@@ -335,103 +301,6 @@ class Watch:
                 f"{member.id} committed {index} of term {term}, on the disks of "
                 f"{sorted(holders)} of {conf.voters}",
             )
-
-    # ---- what members apply
-
-    def applied(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
-        """Check what has just been applied, a slice that ends where trees are compared."""
-        truth = self.truth
-        for entry in entries:
-            index = entry.index
-            if index > truth.committed or truth.terms[index] != entry.term:
-                raise Violation(MACHINE_SAFETY, f"{member.id} applied {entry}, not committed")
-            if truth.datas[index] != entry.data:
-                raise Violation(MACHINE_SAFETY, f"{member.id} applied another entry {index}")
-            if index > truth.applied:
-                truth.applied = index
-                self._note_proposal(entry)
-            if index > member.storage.last_index():
-                raise Violation(PERSIST_FIRST, f"{member.id} applied {index} before it was durable")
-        self._note_events(member)
-        self._compare(member, entries[-1].index)
-
-    def _note_proposal(self, entry: Entry) -> None:
-        if entry.kind or not entry.data:
-            return
-        head = entry.data[:24]  # member, boot, counter
-        if head[16:] == bytes(8):
-            return  # nobody waits for it, and its counter names nothing
-        if head in self.truth.proposals:
-            raise Violation(APPLIED_ONCE, f"entry {entry.index} is a proposal applied before")
-        self.truth.proposals.add(head)
-
-    def _note_events(self, member: SimulatedMember) -> None:
-        """Compare the events that the tree has since the last look, or learn them."""
-        events = self.truth.events
-        count = member.tree.index - member.seen_event
-        if count <= 0:
-            return
-        recent = list(islice(reversed(member.tree.history._events), count))
-        for event in reversed(recent):
-            if event.index <= len(events):
-                if events[event.index - 1] != event:
-                    raise Violation(
-                        MACHINE_SAFETY,
-                        f"{member.id} has {event}, others {events[event.index - 1]}",
-                    )
-            elif event.index == len(events) + 1:
-                events.append(event)
-            else:
-                raise Violation(MACHINE_SAFETY, f"{member.id} skipped to {event}")
-        member.seen_event = member.tree.index
-
-    def _compare(self, member: SimulatedMember, index: int) -> None:
-        """Compare the tree with others at the same applied index."""
-        truth = self.truth
-        tree_index = truth.tree_indexes.setdefault(index, member.tree.index)
-        if tree_index != member.tree.index:
-            raise Violation(
-                MACHINE_SAFETY,
-                f"at {index} the tree of {member.id} is at {member.tree.index}, "
-                f"others at {tree_index}",
-            )
-        if index % DIGEST_PERIOD == 0:
-            self.compare_digest(member, index)
-
-    def compare_digest(self, member: SimulatedMember, index: int) -> None:
-        """Compare the whole tree with others at the same applied index."""
-        digest = member.tree.digest()
-        if self.truth.digests.setdefault(index, digest) != digest:
-            raise Violation(MACHINE_SAFETY, f"at {index} the tree of {member.id} is another one")
-
-    def conf_applied(self, member: SimulatedMember, index: int) -> None:
-        """Note the configuration after the change at `index`, and compare it with others."""
-        conf = member.core.state.conf
-        confs = self.truth.confs
-        for at, known in reversed(confs):
-            if at == index and known != conf:
-                raise Violation(
-                    MACHINE_SAFETY, f"after {index} {member.id} has {conf}, others {known}"
-                )
-            if at <= index:
-                break
-        if confs and confs[-1][0] >= index:
-            return
-        if confs and len(set(confs[-1][1].voters) ^ set(conf.voters)) > 1:
-            raise Violation(ONE_CHANGE, f"at {index} from {confs[-1][1]} to {conf}")
-        confs.append((index, conf))
-
-    def conf_known(self, member: SimulatedMember, index: int) -> None:
-        """Compare a configuration that came from a snapshot at `index`."""
-        conf = member.core.state.conf
-        for at, known in reversed(self.truth.confs):
-            if at <= index:
-                if known != conf:
-                    raise Violation(
-                        MACHINE_SAFETY,
-                        f"{member.id} has {conf} from its snapshot at {index}, others {known}",
-                    )
-                return
 
 
 def _holds(storage: SimulatedStorage, index: int, term: int) -> bool:

@@ -7,14 +7,15 @@ its member; an id never comes back.  Nothing else in a run is careful.
 
 from etcdpy.consensus.messages import ConfChange, ConfChangeKind
 from etcdpy.membership import change_to_add
+from tests.simulation.machine import Machine
 from tests.simulation.member import SimulatedMember
 from tests.simulation.plan import SLOT_COUNT, Act, Action
-from tests.simulation.world import Machine, World, member_row
+from tests.simulation.world import World, member_row
 
 
 def add(world: World, action: Action) -> None:
     """ADD_VOTER, ADD_LEARNER: start a member on a free machine and have it added."""
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     asked = world.member_at(action.a)
     if asked is None or len(conf.voters) + len(conf.learners) >= SLOT_COUNT - 1:
         return
@@ -51,14 +52,14 @@ def _removed_ids(world: World) -> set[int]:
 def promote(world: World, action: Action) -> None:
     """PROMOTE."""
     asked = world.member_at(action.a)
-    learners = world.watch.truth.conf.learners
+    learners = world.agreement.truth.conf.learners
     if asked is not None and learners:
         _propose(world, asked, change_to_add(member_row(learners[action.b % len(learners)])))
 
 
 def remove(world: World, action: Action) -> None:
     """REMOVE, REMOVE_LEADER; while a disk is lost, only its member is removed."""
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     asked = world.member_at(action.a)
     if asked is None or len(conf.voters) < 2:
         return
@@ -75,7 +76,7 @@ def remove(world: World, action: Action) -> None:
 
 def update_member(world: World, action: Action) -> None:
     """UPDATE_MEMBER."""
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     asked = world.member_at(action.a)
     if asked is not None and conf.voters:
         target = conf.voters[action.b % len(conf.voters)]
@@ -86,7 +87,7 @@ def update_member(world: World, action: Action) -> None:
 def wipe(world: World, action: Action) -> None:
     """WIPE: lose a disk for good, if the others can do without, and replace the member."""
     machine = world.machine_at(action.a)
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     if machine.member_id not in conf.voters or not _can_lose_one(world):
         return
     world.note(f"wipe {machine.member_id}")
@@ -102,7 +103,7 @@ def wipe(world: World, action: Action) -> None:
 
 def _can_lose_one(world: World) -> bool:
     """Whether a quorum remains, whichever of the proposed removals may still commit."""
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     if any(voter in world.watch.lost_ids for voter in conf.voters):
         return False
     removals = sum(1 for change in world.proposed if change.kind == ConfChangeKind.REMOVE)
@@ -119,7 +120,7 @@ def _propose(world: World, asked: SimulatedMember, change: ConfChange) -> None:
 def transfer(world: World, action: Action) -> None:
     """TRANSFER."""
     member = world.member_at(action.a)
-    voters = world.watch.truth.conf.voters
+    voters = world.agreement.truth.conf.voters
     if member is not None and voters:
         member.transfer(voters[action.b % len(voters)])
 

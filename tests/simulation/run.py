@@ -1,18 +1,22 @@
 """One run: a plan carried out, healed, and judged at its end."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from etcdpy.tree import history as tree_history
+from etcdpy.tree import snapshot as tree_snapshot
 from etcdpy.tree.command import Command, CommandKind
 from tests.simulation.acts import carry_out
+from tests.simulation.agreement import MACHINE_SAFETY
 from tests.simulation.host import Outcome
-from tests.simulation.invariants import MACHINE_SAFETY
 from tests.simulation.linearizability import Undecided, check_indexes, check_key
 from tests.simulation.member import SimulatedMember
 from tests.simulation.plan import Action, Plan
 from tests.simulation.trace import Trace
 from tests.simulation.violation import Violation
-from tests.simulation.world import World, tree_of
+from tests.simulation.world import World
 
 LIVENESS = "healed, a write commits and all members catch up"
 NO_LOST_WRITE = "no acknowledged write is lost"
@@ -85,7 +89,7 @@ def _converge(world: World, acknowledged: set[int]) -> None:
     state = [(m.id, m.applied, m.core.state.role.name) for m in world.alive()]
     raise Violation(
         LIVENESS,
-        f"after {PATIENCE_ELECTIONS} election timeouts: {state}, {world.watch.truth.conf}, "
+        f"after {PATIENCE_ELECTIONS} election timeouts: {state}, {world.agreement.truth.conf}, "
         f"probes answered by {sorted(acknowledged)}",
     )
 
@@ -102,7 +106,7 @@ def _check_stability(world: World) -> None:
 
 
 def _is_member(world: World, member: SimulatedMember) -> bool:
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     return member.id in conf.voters or member.id in conf.learners
 
 
@@ -120,12 +124,12 @@ def _probe(world: World, member: SimulatedMember, acknowledged: set[int]) -> Non
 
 def _is_converged(world: World, acknowledged: set[int]) -> bool:
     """Whether all members have applied the same, answered, and nothing is under way."""
-    conf = world.watch.truth.conf
+    conf = world.agreement.truth.conf
     expected = {*conf.voters, *conf.learners}
     present = {member.id: member for member in world.alive()}
     if not expected <= present.keys() | world.watch.lost_ids:
         return False
-    committed = world.watch.truth.committed
+    committed = world.agreement.truth.committed
     reached = [present[member_id] for member_id in sorted(expected & present.keys())]
     if any(member.applied != committed for member in reached):
         return False
@@ -144,10 +148,10 @@ def _is_gone(world: World, member: SimulatedMember) -> bool:
 
 def _judge(world: World) -> None:
     """Check all that can only be known at the end."""
-    truth = world.watch.truth
+    truth = world.agreement.truth
     for member in world.alive():
         if _is_member(world, member):
-            world.watch.compare_digest(member, member.applied)
+            world.agreement.compare_digest(member, member.applied)
             if member.tree.index != len(truth.events):
                 raise Violation(MACHINE_SAFETY, f"{member.id} ends at {member.tree.index}")
     _check_writes(world)
@@ -160,7 +164,7 @@ def _judge(world: World) -> None:
 
 def _check_writes(world: World) -> None:
     """Every acknowledged write stands in the one history, as it was answered."""
-    events = world.watch.truth.events
+    events = world.agreement.truth.events
     for index, (key, value) in world.clients.writes.items():
         if index > len(events):
             raise Violation(NO_LOST_WRITE, f"write {index} of {key!r} was lost")
@@ -171,7 +175,7 @@ def _check_writes(world: World) -> None:
 
 def _check_watchers(world: World) -> None:
     """Bring every session up to date, then compare what it saw with all that happened."""
-    truth = world.watch.truth
+    truth = world.agreement.truth
     members = [member for member in world.alive() if _is_member(world, member)]
     for machine in world.machines:
         member = machine.member
@@ -184,3 +188,21 @@ def _check_watchers(world: World) -> None:
             if session.watcher is None and session.expected == before:
                 raise Violation(LIVENESS, f"{session} ends and ends again")
         session.check(truth.events, len(truth.events))
+
+
+@contextmanager
+def tree_of(history_count: int) -> Iterator[None]:
+    """Have trees keep fewer events than etcd's thousand: a run is too short to pass that."""
+    modules = (vars(tree_history), vars(tree_snapshot))
+    before = tree_history.EVENTS_MAX
+    log = logging.getLogger("etcdpy.etcdserver.membership")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    for module in modules:
+        module["EVENTS_MAX"] = history_count
+    try:
+        yield
+    finally:
+        for module in modules:
+            module["EVENTS_MAX"] = before
+        log.setLevel(level)

@@ -4,11 +4,8 @@ It starts members and ends them, carries what they send, and shows the watch wha
 is done to it is in `faults` and `operators`, in the order of a plan by `acts`.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from random import Random
-from typing import NamedTuple
 
 from etcdpy.consensus.codec import decode_messages, encode_messages
 from etcdpy.consensus.messages import (
@@ -23,11 +20,11 @@ from etcdpy.consensus.pump import SoftStateChanged
 from etcdpy.errors import FatalError
 from etcdpy.membership import change_to_add
 from etcdpy.store.snapshot_file import PackedRows
-from etcdpy.tree import history as tree_history
-from etcdpy.tree import snapshot as tree_snapshot
 from etcdpy.tree.members import Member
+from tests.simulation.agreement import Agreement
 from tests.simulation.clients import Clients
 from tests.simulation.invariants import Watch
+from tests.simulation.machine import Machine
 from tests.simulation.member import SimulatedMember
 from tests.simulation.network import LinkFaults, Network
 from tests.simulation.plan import SLOT_COUNT, Plan
@@ -42,37 +39,6 @@ CRASH_OPERATIONS_MAX = 16  # a write is two operations, the cut of a segment or 
 NO_FAULTS = LinkFaults(delay_min=100 * US, delay_max=300 * US)
 
 
-class Doom(NamedTuple):
-    """How a machine will die, in the midst of a write, and for how long."""
-
-    is_power_lost: bool
-    duration: int
-
-
-class Machine:
-    """A slot: a disk, and the member on it.  `member_id` 0: nobody lives here."""
-
-    def __init__(self, slot: int, random: Random, files: SimulatedFiles) -> None:
-        self.slot = slot
-        self.random = random
-        self.files = files
-        self.member_id = 0
-        self.member: SimulatedMember | None = None  # None while it is down
-        self.founders: Sequence[ConfChange] = ()
-        self.boot = 0
-        self.down_until = 0
-        self.doom: Doom | None = None  # the crash that its next write meets
-        self.tick = 0  # virtual nanoseconds
-        self.ticks = 0
-        self.clock_skew = 0
-        self.has_refused = False  # the disk failed a sync: the member has to stop
-
-    @property
-    def is_disk_faulty(self) -> bool:
-        """Whether a member may stop for its disk's sake."""
-        return self.has_refused or self.files.free_bytes is not None
-
-
 class World:
     """One run.  `carry_out` does the plan's actions, `heal` ends all faults."""
 
@@ -82,7 +48,8 @@ class World:
         self.trace = trace
         self.scheduler = Scheduler()
         self.clients = Clients(self, plan.profile.key_count)
-        self.watch = Watch(self.alive)
+        self.agreement = Agreement()
+        self.watch = Watch(self.alive, self.agreement)
         self.is_healed = False
         self.proposed: list[ConfChange] = []  # by the operator, not seen applied yet
         self.counts: dict[str, int] = {}
@@ -381,13 +348,13 @@ class World:
 
     def applied(self, member: SimulatedMember, entries: Sequence[Entry]) -> None:
         """See Host."""
-        self.watch.applied(member, entries)
+        self.agreement.applied(member, entries)
 
     def conf_applied(self, member: SimulatedMember, index: int) -> None:
         """See Host."""
         self.note(f"conf {member.id} {index} {member.core.state.voters}")
-        self.watch.conf_applied(member, index)
-        conf = self.watch.truth.conf
+        self.agreement.conf_applied(member, index)
+        conf = self.agreement.truth.conf
         known = (*conf.voters, *conf.learners)
         self.proposed = [
             change
@@ -424,7 +391,7 @@ class World:
 
     def is_removal_known(self, member_id: int) -> bool:
         """Whether every voter that remains has applied the removal."""
-        for voter in self.watch.truth.conf.voters:
+        for voter in self.agreement.truth.conf.voters:
             machine = self.by_id.get(voter)
             if machine is None:
                 continue  # its disk is lost
@@ -457,21 +424,3 @@ class World:
 
 def member_row(member_id: int, *, is_learner: bool = False) -> Member:
     return Member(member_id, (f"http://{member_id:x}",), is_learner=is_learner)
-
-
-@contextmanager
-def tree_of(history_count: int) -> Iterator[None]:
-    """Have trees keep fewer events than etcd's thousand: a run is too short to pass that."""
-    modules = (vars(tree_history), vars(tree_snapshot))
-    before = tree_history.EVENTS_MAX
-    log = logging.getLogger("etcdpy.etcdserver.membership")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    for module in modules:
-        module["EVENTS_MAX"] = history_count
-    try:
-        yield
-    finally:
-        for module in modules:
-            module["EVENTS_MAX"] = before
-        log.setLevel(level)

@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 
 from tests.consensus.transcript import Case, Stage, parse
-from tests.simulation.mutants import consensus, store
+from tests.simulation.mutants import elections, replication, requests, store
 from tests.simulation.mutants.harness import MUTANTS, Mutant, sabotaged
 from tests.simulation.plan import draw_plan
 from tests.simulation.run import run
 
 TRANSCRIPTS = Path(__file__).parents[2] / "consensus" / "data"
-SOURCES = (consensus, store)  # importing them is what fills MUTANTS
+SOURCES = (elections, replication, requests, store)  # importing them is what fills MUTANTS
 
 #: Actions per seed of a hunt: more short runs find more than few long ones.
 HUNT_ACTIONS = 600
