@@ -33,6 +33,7 @@ from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.http.app import (
     CLIENT_ROUTES,
     CLIENT_ROUTES_WITHOUT_V2,
+    CONNECTIONS_MAX,
     PEER_ROUTES,
     HttpServer,
 )
@@ -59,6 +60,8 @@ SYNC_INTERVAL_S = 0.5
 SYNC_LIMIT = 1000
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
+#: How often a member looks whether its cluster has agreed on a version.
+VERSION_INTERVAL_S = 0.1
 #: How long a health probe waits for the quorum; etcd's number.
 HEALTH_TIMEOUT_S = 1.0
 
@@ -82,7 +85,10 @@ class Member:
     `failed` is done when the member can't go on truthfully; its result says why.
     """
 
-    def __init__(self, config: Config, start: StartUp) -> None:
+    def __init__(
+        self, config: Config, start: StartUp, client_connections_max: int = CONNECTIONS_MAX
+    ) -> None:
+        """`client_connections_max` are held at once, more of them wait to be accepted."""
         self._config = config
         self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
@@ -119,9 +125,12 @@ class Member:
             start.storage, self._driver, start.tree, config.snapshot_count, self._fail
         )
         client_routes = CLIENT_ROUTES if config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2
-        self._client_server = HttpServer(self, client_routes)
+        self._client_server = HttpServer(
+            self, client_routes, connections_max=client_connections_max
+        )
         self._peer_server = HttpServer(self, PEER_ROUTES, cors=b"")
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._version_task: asyncio.Task[None] | None = None
 
     # Life
 
@@ -143,13 +152,15 @@ class Member:
         self._snapshotter.start()
         self._client_server.set_ready()
         embed_log.info("ready to serve client requests")
-        await self._agree_on_version()
+        self._version_task = self._loop.create_task(self._agree_on_version())
 
     async def stop(self) -> None:
         """Cut the clients, finish what is being written, close the files."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        if self._version_task is not None:
+            self._version_task.cancel()
         await self._client_server.stop()
         await self._peer_server.stop()
         await self._driver.stop()
@@ -186,11 +197,20 @@ class Member:
         )
 
     async def _agree_on_version(self) -> None:
-        """As leader of a cluster without a version, set it; say which one is in force."""
+        """As leader of a cluster without a version, set it; say which one is in force.
+
+        Tried until there is one, as long as the member lives.
+        """
         short = CLUSTER_VERSION.rpartition(".")[0]
-        if self.cluster_version is None and self._driver.status.role is Role.LEADER:
+        while self.cluster_version is None:
+            if self._driver.status.role is not Role.LEADER:
+                await asyncio.sleep(VERSION_INTERVAL_S)
+                continue
             log.info("setting up the initial cluster version to %s", short)
-            await self.propose(members.set_cluster_version(CLUSTER_VERSION, self.now_ns()))
+            try:
+                await self.propose(members.set_cluster_version(CLUSTER_VERSION, self.now_ns()))
+            except EtcdError as error:
+                log.error("failed to set the cluster version: %s", error.cause.decode())
         membership_log.log(NOTICE, "set the initial cluster version to %s", short)
         api_log.info("enabled capabilities for version %s", short)
 

@@ -13,12 +13,15 @@ import resource
 import signal
 import socket
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import uvloop
 
 from etcdpy import ETCD_VERSION
 from etcdpy.bootstrap import start_up
 from etcdpy.config import Config
+from etcdpy.errors import ConfigError
 from etcdpy.listeners import close_listeners, listening_address, open_listeners
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
@@ -35,7 +38,20 @@ os_log = logging.getLogger("etcdpy.pkg.osutil")
 LOCK_RETRY_S = 0.2
 LOCK_WARN_S = 10.0
 
+#: File descriptors that clients never get; etcd's number.
+RESERVED_DESCRIPTORS = 150
+
 _SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What this process holds of the system, from before the start until after the end."""
+
+    client_sockets: list[socket.socket]
+    peer_sockets: list[socket.socket]
+    data_dir: DataDir
+    client_connections_max: int
 
 
 def run(config: Config) -> int:
@@ -43,31 +59,18 @@ def run(config: Config) -> int:
 
     Raises: ConfigError or FatalError where the member can't start or go on.
     """
-    _raise_descriptor_limit()
+    client_connections_max = _raise_descriptor_limit() - RESERVED_DESCRIPTORS
     _log_settings(config)
-    peer_sockets = open_listeners(config.listen_peer_urls)
-    try:
+    with ExitStack() as stack:
+        peer_sockets = open_listeners(config.listen_peer_urls)
+        stack.callback(close_listeners, peer_sockets)
         client_sockets = open_listeners(config.listen_client_urls)
-        try:
-            data_dir = _lock_data_dir(config)
-            try:
-                return _run_locked(config, data_dir, client_sockets, peer_sockets)
-            finally:
-                data_dir.close()
-        finally:
-            close_listeners(client_sockets)
-    finally:
-        close_listeners(peer_sockets)
-
-
-def _run_locked(
-    config: Config,
-    data_dir: DataDir,
-    client_sockets: list[socket.socket],
-    peer_sockets: list[socket.socket],
-) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        received = runner.run(_serve(config, data_dir, client_sockets, peer_sockets))
+        stack.callback(close_listeners, client_sockets)
+        data_dir = _lock_data_dir(config)
+        stack.callback(data_dir.close)
+        held = _Resources(client_sockets, peer_sockets, data_dir, client_connections_max)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            received = runner.run(_serve(config, held))
     if os.getpid() == 1:
         return 0
     # End as the signal would have ended us: shells and supervisors tell the two apart.
@@ -76,17 +79,12 @@ def _run_locked(
     return 128 + received
 
 
-async def _serve(
-    config: Config,
-    data_dir: DataDir,
-    client_sockets: list[socket.socket],
-    peer_sockets: list[socket.socket],
-) -> signal.Signals:
+async def _serve(config: Config, held: _Resources) -> signal.Signals:
     """Start the member, wait for a reason to stop it, stop it; return the signal.
 
     Raises: FatalError when the reason was a fault.
     """
-    start = start_up(config, data_dir)
+    start = start_up(config, held.data_dir)
     for note in start.notes:
         store_log.warning("%s", note)
     hard_state, meta = start.storage.initial_state()
@@ -104,28 +102,26 @@ async def _serve(
     server_log.info(
         "starting server... [version: %s, cluster version: to_be_decided]", ETCD_VERSION
     )
-    member = Member(config, start)
+    member = Member(config, start, held.client_connections_max)
     try:
-        return await _live(member, client_sockets, peer_sockets)
+        return await _live(member, held)
     finally:
         await member.stop()
 
 
-async def _live(
-    member: Member, client_sockets: list[socket.socket], peer_sockets: list[socket.socket]
-) -> signal.Signals:
+async def _live(member: Member, held: _Resources) -> signal.Signals:
     """Serve until a signal comes or the member fails."""
     loop = asyncio.get_running_loop()
-    for listener in peer_sockets:
+    for listener in held.peer_sockets:
         embed_log.info("listening for peers on %s", listening_address(listener))
-    starting = asyncio.ensure_future(member.start(client_sockets, peer_sockets))
+    starting = asyncio.ensure_future(member.start(held.client_sockets, held.peer_sockets))
     await asyncio.wait((starting, member.failed), return_when=asyncio.FIRST_COMPLETED)
     if member.failed.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         raise member.failed.result()
     starting.result()
-    for listener in client_sockets:
+    for listener in held.client_sockets:
         embed_log.log(
             NOTICE,
             "serving insecure client requests on %s, this is strongly discouraged!",
@@ -188,8 +184,17 @@ def _log_settings(config: Config) -> None:
     embed_log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
 
 
-def _raise_descriptor_limit() -> None:
-    """Allow as many connections as the system lets this process have."""
+def _raise_descriptor_limit() -> int:
+    """Allow as many descriptors as the system lets this process have; return how many.
+
+    Raises: ConfigError when they would not do for the log, the snapshots and some clients.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard <= RESERVED_DESCRIPTORS:
+        raise ConfigError(
+            f"file descriptor limit[{hard}] of etcd process is too low, and should be set higher"
+            f" than {RESERVED_DESCRIPTORS} to ensure internal usage"
+        )
+    return hard

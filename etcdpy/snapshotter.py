@@ -46,16 +46,16 @@ class Snapshotter:
         self._tree = tree
         self._snapshot_count = snapshot_count
         self._on_fatal = on_fatal
-        self._is_started = False
+        self._is_on = False  # not before `start`, not after a failure
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Take snapshots from now on: what a restart replays is on disk as it is."""
-        self._is_started = True
+        self._is_on = True
 
     def note_applied(self, applied: int) -> None:
         """Begin a snapshot if one is due; called while a batch is being applied."""
-        if not self._is_started or self._task is not None:
+        if not self._is_on or self._task is not None:
             return
         if applied - self._storage.snapshot_meta().index > self._snapshot_count:
             # Not at once: the batch's own bookkeeping comes first.
@@ -72,12 +72,16 @@ class Snapshotter:
         except EtcdError:
             pass  # the member stops: the files are as they were, or whole
         except FatalError as error:
-            self._on_fatal(error)
+            self._fail(error)
         except Exception as error:  # an edge: a task of its own, nobody else would hear of it
             log.exception("taking a snapshot failed")
-            self._on_fatal(FatalError(f"taking a snapshot failed: {error}"))
+            self._fail(FatalError(f"taking a snapshot failed: {error}"))
         finally:
             self._task = None
+
+    def _fail(self, error: FatalError) -> None:
+        self._is_on = False
+        self._on_fatal(error)
 
     async def _take(self) -> None:
         storage, driver = self._storage, self._driver

@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
 from etcdpy.http import health, keys, machines, members, stats, version, wire
+from etcdpy.http.acceptor import Acceptor
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.keys import KeysRenderer
@@ -27,6 +28,8 @@ from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import Framing, Request, Response
 
 DEFAULT_LIMITS = Limits()
+#: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
+CONNECTIONS_MAX = 1 << 20
 
 _KEYS = Route(None, keys.ALLOWED)
 _CLIENT_FACES = {
@@ -86,6 +89,10 @@ class _AiohttpServer(web.Server):
         if self._http_server.is_stopping:  # accepted before, made known after the others were cut
             transport.abort()
 
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._http_server.connection_lost()
+
 
 class HttpServer:
     """Serves one set of routes on any number of listening sockets.
@@ -101,14 +108,19 @@ class HttpServer:
         *,
         cors: bytes = wire.CORS,
         limits: Limits = DEFAULT_LIMITS,
+        connections_max: int = CONNECTIONS_MAX,
         raft: RaftFace | None = None,
     ) -> None:
-        """`raft` is for a peer port; without it there is nothing under /raft."""
+        """`connections_max` are held at once, more of them wait to be accepted.
+
+        `raft` is for a peer port; without it there is nothing under /raft.
+        """
         self._backend = backend
         self._raft = raft
         self._routes = routes
         self._cors = cors
         self._limits = limits
+        self._connections_max = connections_max
         self._date = wire.DateLine()
         self._render_event = EventRenderer()
         self._renderer: KeysRenderer | None = None
@@ -116,19 +128,17 @@ class HttpServer:
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._aiohttp: _AiohttpServer | None = None
-        self._servers: list[asyncio.Server] = []
+        self._acceptor: Acceptor | None = None
 
     # Life
 
     async def start(
         self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
     ) -> None:
-        """Accept connections on bound sockets, which are ours from now on."""
-        loop = asyncio.get_running_loop()
-        self._aiohttp = _AiohttpServer(self, loop)
-        for sock in sockets:
-            server = await loop.create_server(self._aiohttp, sock=sock, ssl=tls, backlog=1024)
-            self._servers.append(server)
+        """Accept connections on listening sockets, which are ours from now on."""
+        self._aiohttp = _AiohttpServer(self, asyncio.get_running_loop())
+        self._acceptor = Acceptor(sockets, self._aiohttp, self._connections_max, tls)
+        self._acceptor.start()
 
     def set_ready(self) -> None:
         """Begin to answer: the member has joined, its cluster id is known."""
@@ -138,9 +148,8 @@ class HttpServer:
     async def stop(self) -> None:
         """Close listeners and connections; returns when all tasks have ended."""
         self.is_stopping = True
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        if self._acceptor is not None:
+            await self._acceptor.close()
         connections = self._connections()
         transports = [c.transport for c in connections if c.transport is not None]
         for connection in connections:
@@ -163,6 +172,11 @@ class HttpServer:
         if self._aiohttp is None:
             return []
         return [c for c in self._aiohttp.connections if isinstance(c, Connection)]
+
+    def connection_lost(self) -> None:
+        """Take note that a connection has ended."""
+        assert self._acceptor is not None
+        self._acceptor.connection_closed()
 
     def make_connection(self, server: web.Server) -> Connection:
         """Return the protocol of a connection that was just accepted."""
@@ -248,7 +262,8 @@ class HttpServer:
         content_type = request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape")
         if not keys.has_form(content_type):
             return values._replace(content_type=content_type)
-        if "Expect" in request.headers:
+        has_body = request.version.minor > 0 and not request.content.at_eof()
+        if "Expect" in request.headers and has_body:
             connection.send(wire.CONTINUE)
         body, error = b"", b""
         try:

@@ -29,6 +29,7 @@ POLL_S = 0.02
 # Below Linux's ephemeral range (32768 and up), so that no outgoing connection takes a port of ours
 # while a member is down for a restart.
 PORT_LOW, PORT_HIGH = 20000, 32000
+PORT_SHARES = 16  # as many workers have ports of their own
 
 
 class Kind(StrEnum):
@@ -60,9 +61,14 @@ class Limits:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
+    """Return a loopback port that was free a moment ago.
+
+    Each worker of a parallel run draws from ports of its own: the clients of a killed member try
+    to reach it again, and must not find another worker's.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_SHARES
     for _ in range(200):
-        port = random.randrange(PORT_LOW, PORT_HIGH)
+        port = random.randrange(PORT_LOW + worker, PORT_HIGH, PORT_SHARES)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -1,0 +1,75 @@
+"""Accepting up to a bound: who is one too many waits, and is served when another has gone."""
+
+import asyncio
+import socket
+
+from etcdpy.http.acceptor import Acceptor
+
+DEADLINE_S = 10.0
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello to whoever was accepted, and tells the acceptor when they go."""
+
+    acceptor: Acceptor
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"hello")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.acceptor.connection_closed()
+
+
+def bound_socket() -> socket.socket:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    return listener
+
+
+async def start(connections_max: int, listeners: list[socket.socket]) -> Acceptor:
+    acceptor = Acceptor(listeners, Greeter, connections_max, None)
+    Greeter.acceptor = acceptor
+    acceptor.start()
+    return acceptor
+
+
+def test_one_too_many_waits_until_another_has_gone() -> None:
+    async def test() -> None:
+        listener = bound_socket()
+        port = listener.getsockname()[1]
+        acceptor = await start(2, [listener])
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        async with asyncio.timeout(DEADLINE_S):
+            assert await clients[0][0].readexactly(5) == b"hello"
+            assert await clients[1][0].readexactly(5) == b"hello"
+        third = asyncio.ensure_future(clients[2][0].readexactly(5))
+        done, _ = await asyncio.wait([third], timeout=0.1)
+        assert not done
+        clients[0][1].close()
+        async with asyncio.timeout(DEADLINE_S):
+            assert await third == b"hello"
+        for _, writer in clients:
+            writer.close()
+            await writer.wait_closed()
+        await acceptor.close()
+
+    asyncio.run(test())
+
+
+def test_all_listeners_are_served_and_closed() -> None:
+    async def test() -> None:
+        listeners = [bound_socket(), bound_socket()]
+        ports = [listener.getsockname()[1] for listener in listeners]
+        acceptor = await start(100, listeners)
+        for port in ports:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            async with asyncio.timeout(DEADLINE_S):
+                assert await reader.readexactly(5) == b"hello"
+            writer.close()
+            await writer.wait_closed()
+        await acceptor.close()
+        assert [listener.fileno() for listener in listeners] == [-1, -1]
+
+    asyncio.run(test())
