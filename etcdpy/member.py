@@ -46,7 +46,7 @@ from etcdpy.tree import members
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
-from etcdpy.tree.watch import Watcher
+from etcdpy.tree.watch import PENDING_MAX, Watcher
 
 log = logging.getLogger("etcdpy.etcdserver")
 raft_log = logging.getLogger("etcdpy.consensus")
@@ -56,8 +56,9 @@ api_log = logging.getLogger("etcdpy.etcdserver.api")
 
 #: How often the leader has expired nodes removed while any node has a TTL; etcd's number.
 SYNC_INTERVAL_S = 0.5
-#: Nodes that one SYNC removes at most: about 10 ms of the loop's time.
-SYNC_LIMIT = 1000
+#: Nodes that one SYNC removes at most.  A removal is at most two events for a watcher, and a watcher
+#: that is read is emptied after each command: so it can never overflow, however many nodes expire.
+SYNC_LIMIT = PENDING_MAX // 2
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
 #: How often a member looks whether its cluster has agreed on a version.

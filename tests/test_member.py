@@ -16,6 +16,7 @@ from etcdpy.member import SYNC_LIMIT, Member
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.watch import Watcher
 
 DEADLINE_S = 20.0
 ANY_PORT = ["http://127.0.0.1:0"]
@@ -136,6 +137,34 @@ def test_more_expired_nodes_than_one_sync_removes_go_in_one_tick(tmp_path: Path)
             index = index_of(member)
             await until(lambda: member.store_stats()["expireCount"] == count)
             assert index_of(member) == index + count
+
+    run(test)
+
+
+class Reader:
+    """The owner of a watcher that takes whatever there is, when it is told."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.indexes: list[int] = []
+        watcher.owner = self
+
+    def wake(self) -> None:
+        self.indexes += [event.index for event in self.watcher.take()]
+
+
+@pytest.mark.parametrize("path", [b"/1", b"/1/d/k7"])
+def test_a_stream_that_is_read_survives_a_flood_of_expiries(tmp_path: Path, path: bytes) -> None:
+    async def test() -> None:
+        async with running(tmp_path / "d") as member:
+            results = [member.propose(put(member, f"d/k{n}", ttl_ns=10**9)) for n in range(500)]
+            await asyncio.gather(*results)
+            watcher = member.watch(path, is_recursive=True, is_stream=True, since=0)
+            reader = Reader(watcher)
+            await until(lambda: member.store_stats()["expireCount"] == 500)
+            assert not watcher.is_overflowed
+            # One event each; where a watched node itself is removed, etcd tells of it twice.
+            assert len(reader.indexes) == (500 if path == b"/1" else 2)
 
     run(test)
 
