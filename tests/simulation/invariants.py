@@ -16,7 +16,8 @@ from etcdpy.consensus.messages import (
 )
 from etcdpy.consensus.pump import Install
 from tests.simulation.agreement import MACHINE_SAFETY, Agreement
-from tests.simulation.member import SimulatedMember, SimulatedStorage
+from tests.simulation.disk import SimulatedStorage
+from tests.simulation.member import SimulatedMember
 from tests.simulation.violation import Violation
 
 ELECTION_SAFETY = "election safety"

@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from etcdpy.apply import Applications
 from etcdpy.consensus.core import Raft
-from etcdpy.consensus.membership import bootstrap_entries, bootstrap_hard_state
 from etcdpy.consensus.messages import (
     ConfChange,
-    ConfState,
     Entry,
-    HardState,
     Message,
     Role,
     SnapshotMeta,
@@ -40,14 +37,12 @@ from etcdpy.consensus.pump import (
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import FatalError
 from etcdpy.membership import apply_change
-from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import Files
-from etcdpy.store.snapshot_file import PackedRows
-from etcdpy.store.storage import Limits, Shapes, Storage
+from etcdpy.store.storage import Limits
 from etcdpy.tree import members, snapshot
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
-from etcdpy.tree.tree import Tree
+from tests.simulation.disk import open_store
 from tests.simulation.host import Host, Outcome, Promise
 from tests.simulation.scheduler import SECOND
 from tests.simulation.watching import Session
@@ -55,18 +50,8 @@ from tests.simulation.watching import Session
 if TYPE_CHECKING:
     from asyncio import Future
 
-SimulatedStorage = Storage[Entry, HardState, SnapshotMeta]
-
-SHAPES = Shapes(
-    entry=Entry,
-    hard_state=HardState,
-    snapshot_meta=lambda index, term, conf: SnapshotMeta(
-        index, term, ConfState(tuple(conf[0]), tuple(conf[1]))
-    ),
-)
 CLIENT_PATIENCE = 2 * SECOND  # virtual; several elections
 EPOCH_NS = 1_700_000_000 * SECOND  # what the simulated clocks show at the start
-DATA_DIR = "/data"
 CLUSTER_ID = 1
 SYNC_TICKS = 25  # half a second of the profile's ticks
 SYNC_LIMIT = 2  # small, so that what expires at once takes several entries
@@ -99,7 +84,8 @@ class SimulatedMember:
         self._host = host
         self._random = random
         self._clock_skew = clock_skew
-        self.storage, self.tree, meta = self._open(files, founders)
+        limits = Limits(host.profile.segment_bytes, wals_max=2, snapshots_max=2)
+        self.storage, self.tree, meta = open_store(files, member_id, founders, limits)
         self.applications = self._new_applications(boot, meta.index)
         profile = host.profile
         config = RaftConfig(
@@ -141,26 +127,6 @@ class SimulatedMember:
         self._unreachable: list[int] = []
         self._reports: list[SnapshotReport] = []
         self._has_input = False
-
-    def _open(
-        self, files: Files, founders: Sequence[ConfChange]
-    ) -> tuple[SimulatedStorage, Tree, SnapshotMeta]:
-        data_dir = DataDir.open(files, DATA_DIR)
-        limits = Limits(self._host.profile.segment_bytes, wals_max=2, snapshots_max=2)
-        if data_dir.is_fresh:
-            storage = Storage.create(data_dir, b"%d" % self.id, SHAPES, limits)
-            if founders:
-                entries = bootstrap_entries(list(founders))
-                hard_state = bootstrap_hard_state(entries)
-                storage.write(hard_state, entries)
-                storage.stabilise(hard_state, entries)
-            return storage, Tree(), SnapshotMeta()
-        recovered = Storage.recover(data_dir, SHAPES, limits)
-        if recovered.metadata != b"%d" % self.id:
-            raise FatalError(f"the data is of member {recovered.metadata!r}")
-        _, meta = recovered.storage.initial_state()
-        tree = snapshot.restore(recovered.rows) if meta.index else Tree()
-        return recovered.storage, tree, meta
 
     def _new_applications(self, boot: int, applied: int) -> Applications:
         return Applications(
@@ -454,23 +420,6 @@ class SimulatedMember:
             if index >= self.storage.first_index():
                 self.core.compact(index)
             self.storage.purge()
-
-    def read_snapshot(self, meta: SnapshotMeta) -> list[PackedRows] | None:
-        """Return the blocks of the newest snapshot if it is the one at `meta`, to be sent."""
-        reader = self.storage.open_snapshot()
-        if reader is None:
-            return None
-        with reader:
-            if reader.meta[0] != meta.index:
-                return None
-            return list(reader.blocks())
-
-    def receive_snapshot(self, meta: SnapshotMeta, blocks: Sequence[PackedRows]) -> None:
-        """Store a snapshot that the leader streamed.  Raises: FatalError if the disk refused."""
-        writer = self.storage.begin_received(meta)
-        for block in blocks:
-            writer.write_packed(block)
-        writer.finish()
 
     def _install(self, action: Install) -> None:
         self.storage.installed(action.meta, action.hard_state)

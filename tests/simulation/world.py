@@ -23,6 +23,7 @@ from etcdpy.store.snapshot_file import PackedRows
 from etcdpy.tree.members import Member
 from tests.simulation.agreement import Agreement
 from tests.simulation.clients import Clients
+from tests.simulation.disk import read_snapshot, receive_snapshot
 from tests.simulation.invariants import Watch
 from tests.simulation.machine import Machine
 from tests.simulation.member import SimulatedMember
@@ -270,7 +271,7 @@ class World:
         self.count("snapshots sent")
         meta = request.message.snapshot
         assert meta is not None
-        blocks = member.read_snapshot(meta)
+        blocks = read_snapshot(member.storage, meta)
         if blocks is None:
             raise Violation(NO_FATAL, f"{member.id} has no snapshot {meta} to send")
         delay = self.network.draw_delay(member.id, request.to) * 3
@@ -289,7 +290,7 @@ class World:
             if machine is not None and machine.doom is not None:
                 self._arm(machine)
             try:
-                receiver.receive_snapshot(request.message.snapshot, blocks)
+                receive_snapshot(receiver.storage, request.message.snapshot, blocks)
             except SimulatedCrash:
                 self._crash_receiving(receiver)
                 is_ok = False
