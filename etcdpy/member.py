@@ -56,8 +56,8 @@ api_log = logging.getLogger("etcdpy.etcdserver.api")
 
 #: How often the leader has expired nodes removed while any node has a TTL; etcd's number.
 SYNC_INTERVAL_S = 0.5
-#: Nodes that one SYNC removes at most.  A removal is at most two events for a watcher, and a watcher
-#: that is read is emptied after each command: so it can never overflow, however many nodes expire.
+#: Nodes that one SYNC removes at most.  A removal is at most two events for a watcher, and one that
+#: is read is emptied after each command: so it never overflows, however many nodes expire.
 SYNC_LIMIT = PENDING_MAX // 2
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
