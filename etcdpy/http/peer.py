@@ -10,6 +10,7 @@ waits longer than one attempt is stale.  What Raft needs it says again.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -231,7 +232,7 @@ class Peer:
         self._note_appends(messages, len(payload))
 
     def _note_appends(self, messages: Sequence[Message], size_bytes: int) -> None:
-        now = self._loop.time()
+        now = time.monotonic()  # uvloop's clock stands still within a turn, and counts in ms
         share = size_bytes // len(messages)
         for message in messages:
             if message.kind is MessageKind.APPEND:

@@ -13,6 +13,7 @@ ends the stream and harms nothing else.
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable, Sequence
 
 from etcdpy.consensus.codec import decode_messages
@@ -172,7 +173,7 @@ class OutgoingStream(_Stream):
             self._on_writable()
 
     def _ping(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()  # uvloop's clock counts in ms
         if not self._is_awaiting_pong:
             self._token += 1
             self._pinged_s = now
@@ -188,7 +189,7 @@ class OutgoingStream(_Stream):
         if not self._is_awaiting_pong or payload != _TOKEN.pack(self._token):
             raise PeerError("an answer to no ping of ours")
         self._is_awaiting_pong = False
-        self.round_trip_s = self._loop.time() - self._pinged_s
+        self.round_trip_s = time.monotonic() - self._pinged_s
         if not self.is_proven:
             self.is_proven = True
             self._on_proven()

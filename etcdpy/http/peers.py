@@ -132,10 +132,11 @@ class RaftFace:
         log.info("receiving database snapshot from %x", peer.member_id)
         try:
             received = await incoming.receive(peer.member_id, transport.identity.member_id)
-        except (PeerError, BodyError) as error:
-            peer.counters.snapshots_refused += 1
-            log.error("failed to save database snapshot from %x: %s", peer.member_id, error)
-            return self._refusal(request, refuse(Cause.BROKEN, str(error)), is_said=True)
+        except BodyError as error:
+            broken = f"the snapshot's request breaks off: {error.cause.decode()}"
+            return self._refuse_snapshot(request, peer, broken)
+        except PeerError as error:
+            return self._refuse_snapshot(request, peer, str(error))
         except FatalError as error:
             self._on_fatal(error)
             return wire.message(500, b'"Internal Server Error"')
@@ -149,6 +150,11 @@ class RaftFace:
         )
         transport.deliver(peer, [received.message], received.size_bytes)
         return Response(204, self._headers())
+
+    def _refuse_snapshot(self, request: web.BaseRequest, peer: Peer, complaint: str) -> Response:
+        peer.counters.snapshots_refused += 1
+        log.error("failed to save database snapshot from %x: %s", peer.member_id, complaint)
+        return self._refusal(request, refuse(Cause.BROKEN, complaint), is_said=True)
 
     # Refusals
 

@@ -10,9 +10,10 @@ nothing; no peer's trouble reaches another's messages.
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from etcdpy.consensus.interfaces import RandomSource
 from etcdpy.consensus.messages import Message, MessageKind, SnapshotRequest
@@ -168,6 +169,15 @@ class PeerTransport:
             return None
         return self._loop.time() - peer.active_since_s
 
+    def render_appends(self) -> dict[str, Any]:
+        """Return the fields of `/v2/stats/self` that count appends, in the API's order."""
+        return self.appends.render(time.monotonic())
+
+    def render_followers(self) -> dict[str, Any]:
+        """Return the `followers` of `/v2/stats/leader`, keys ascending as text."""
+        shown = {f"{p.member_id:x}": p.latency for p in self.peers if not p.is_guest}
+        return {member_id: shown[member_id].render() for member_id in sorted(shown)}
+
     def _add(self, member_id: int, urls: Sequence[str], *, is_guest: bool) -> Peer:
         peer = Peer(
             member_id,
@@ -302,7 +312,7 @@ class PeerTransport:
         counters.received_frames += 1
         counters.received_messages += len(messages)
         counters.received_bytes += size_bytes
-        now = self._loop.time()
+        now = time.monotonic()
         for message in messages:
             if message.kind is MessageKind.APPEND:
                 self.appends.received(now, size_bytes // len(messages))

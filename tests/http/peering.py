@@ -244,12 +244,29 @@ async def raw_server(
 ) -> AsyncIterator[str]:
     """A server that is no member; yields its URL."""
     sock = listen()
-    server = await asyncio.start_server(answer, sock=sock)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            tasks.discard(task)
+
+    server = await asyncio.start_server(serve, sock=sock)
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
         server.close()
-        await server.wait_closed()
+        for task in list(tasks):
+            task.cancel()
+        await until(lambda: not tasks, "all connections have ended")
+        await asyncio.sleep(0)
 
 
 def closed_port_url() -> str:
