@@ -3,6 +3,7 @@
 #   make run                        a member on 127.0.0.1:2379, data in ./default.etcd
 #   make run ARGS='--name a'        the same with flags
 #   make test ARGS='tests/tree -x'  some of the tests
+#   make simulate SEEDS=10000 TIME=600  so many seeds, but none begun after so many seconds
 #   make simulate ARGS='--seed 42 --trace'
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ RUN_STAMP := $(VENV)/.ready-to-run
 DEV_STAMP := $(VENV)/.ready-to-develop
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check bench soak simulate clean
+.PHONY: run test check bench soak simulate mutants clean
 
 run: $(RUN_STAMP)
 	@exec $(BIN)/etcdpy $(ARGS)
@@ -40,7 +41,12 @@ soak: $(DEV_STAMP)
 	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
 
 simulate: $(DEV_STAMP)
-	$(BIN)/python -m tests.simulation --processes $$(nproc) $(ARGS)
+	$(BIN)/python -m tests.simulation --processes $$(nproc) \
+	    $(if $(SEEDS),--seeds $(SEEDS)) $(if $(TIME),--time $(TIME)) $(ARGS)
+
+# Sabotage core, pump and store, one defect at a time, and show what notices each.
+mutants: $(DEV_STAMP)
+	$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
