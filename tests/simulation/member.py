@@ -127,6 +127,7 @@ class SimulatedMember:
         self._unreachable: list[int] = []
         self._reports: list[SnapshotReport] = []
         self._has_input = False
+        self._has_rare = False  # anything but messages and ticks
 
     def _new_applications(self, boot: int, applied: int) -> Applications:
         return Applications(
@@ -163,7 +164,7 @@ class SimulatedMember:
     def receive(self, message: Message) -> None:
         """Take a message of a peer."""
         self._messages.append(message)
-        self._wake()
+        self._wake(is_rare=False)
 
     def report_snapshot(self, to: int, is_ok: bool) -> None:
         """Hear how the sending of a snapshot ended."""
@@ -211,7 +212,7 @@ class SimulatedMember:
         if self._ticks % SYNC_TICKS == 0 and self.is_leader and self.tree.has_expiring:
             self.propose_for_nobody(Command(CommandKind.SYNC, self.now_ns, limit=SYNC_LIMIT))
         self._has_ticked = True
-        self._wake()
+        self._wake(is_rare=False)
 
     def start(self) -> None:
         """Begin: announce itself, and run a first batch."""
@@ -245,8 +246,10 @@ class SimulatedMember:
 
     # ---- the loop, as in consensus/driver.py
 
-    def _wake(self) -> None:
+    def _wake(self, *, is_rare: bool = True) -> None:
         self._has_input = True
+        if is_rare:
+            self._has_rare = True
         if self._is_scheduled or self._is_running or self.writing is not None:
             return
         now = self._host.scheduler.now
@@ -266,17 +269,7 @@ class SimulatedMember:
                 self._run()
 
     def _run(self) -> None:
-        batch = Batch(
-            self._messages,
-            int(self._has_ticked),
-            self._proposals,
-            self._changes,
-            self._tokens,
-            self._transfer_to,
-            self._unreachable,
-            self._reports,
-        )
-        self._init_inbox()
+        batch = self._take_batch()
         self._is_running = True
         try:
             self._actions = self.pump.begin(batch)
@@ -287,28 +280,55 @@ class SimulatedMember:
             self._fail(error)
         self._is_running = False
 
+    def _take_batch(self) -> Batch:
+        messages, has_ticked = self._messages, self._has_ticked
+        if not self._has_rare:  # most batches are messages and a tick at most
+            self._messages = []
+            self._has_ticked = self._has_input = False
+            return Batch(messages, int(has_ticked))
+        batch = Batch(
+            messages,
+            int(has_ticked),
+            self._proposals,
+            self._changes,
+            self._tokens,
+            self._transfer_to,
+            self._unreachable,
+            self._reports,
+        )
+        self._init_inbox()
+        return batch
+
     def _execute(self) -> None:
+        host = self._host
         while True:
-            while self._position < len(self._actions):
-                action = self._actions[self._position]
+            actions = self._actions
+            while self._position < len(actions):
+                action = actions[self._position]
                 self._position += 1
-                if isinstance(action, (Persist, Install)):
-                    self.writing = action
-                    delay = self.draw_disk_time()
-                    self._host.scheduler.after(delay, self._written, None)
-                    self._host.writing(self, delay)
+                if isinstance(action, (SendNow, SendAfterPersist)):
+                    host.send(self, action.messages)
+                elif isinstance(action, (Persist, Install)):
+                    self._begin_writing(action)
                     return
-                self._do(action)
-                if self.is_dead:
-                    return
+                else:
+                    self._do(action)
+                    if self.is_dead:
+                        return
             if not self.pump.is_persisting:
                 break
             self._actions = self.pump.persisted()
             self._position = 0
-            self._host.stepped(self)
+            host.stepped(self)
         self._maybe_snapshot()
         if self._has_input or self.pump.has_work:
             self._wake_later()
+
+    def _begin_writing(self, action: Persist | Install) -> None:
+        self.writing = action
+        delay = self.draw_disk_time()
+        self._host.scheduler.after(delay, self._written, None)
+        self._host.writing(self, delay)
 
     def _wake_later(self) -> None:
         """Run the next batch in an event of its own: the loop does not starve its timers."""
@@ -324,9 +344,7 @@ class SimulatedMember:
         return (profile.sync_min + int(self._random.random() * spread)) * self.disk_slowness
 
     def _do(self, action: Action) -> None:
-        if isinstance(action, (SendNow, SendAfterPersist)):
-            self._host.send(self, action.messages)
-        elif isinstance(action, Apply):
+        if isinstance(action, Apply):
             self._apply(action.entries)
         elif isinstance(action, ReleaseReads):
             for token in action.tokens:

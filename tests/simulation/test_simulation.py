@@ -13,7 +13,7 @@ from tests.simulation.plan import draw_plan
 from tests.simulation.run import run
 
 #: Seeds by blocks, so that a failure names a block and several processes share the work.
-BLOCK_COUNT = 20
+BLOCK_COUNT = 16
 BLOCK_SEEDS = 6
 
 
