@@ -26,6 +26,7 @@ log = logging.getLogger("etcdpy.http.transport")
 
 # What a peer may end a stream with that will not be better on the next one.
 _REFUSALS = frozenset({Cause.BROKEN, Cause.REMOVED})
+_ABSENCES = frozenset({Cause.UNREACHABLE, Cause.SILENT})
 _GOODBYES = {Cause.STOPPED: "the peer stops", Cause.REMOVED: "this member was removed"}
 # A message's own fields, and an entry's beside its data, as msgpack writes them, at most.
 _MESSAGE_BYTES = 128
@@ -284,6 +285,9 @@ class Peer:
             except DialError as error:
                 self._dial_failed(error.cause, str(error))
                 self._url_position = (self._url_position + 1) % len(self.urls)
+            except Exception as error:  # an edge: this task is all that ever dials the peer
+                log.exception("dialling peer %x failed", self.member_id)
+                self._dial_failed(Cause.UNREACHABLE, str(error))
             else:
                 await stream.wait_closed()
             self._is_dialing = False
@@ -332,10 +336,12 @@ class Peer:
 
     def _dial_failed(self, cause: Cause, message: str) -> None:
         self.counters.dials_failed += 1
-        self._is_worth_a_poke = cause in (Cause.UNREACHABLE, Cause.SILENT, Cause.UNKNOWN)
+        self._is_worth_a_poke = cause in _ABSENCES or cause is Cause.UNKNOWN
         if cause not in self._said:
             self._said.add(cause)
-            log.error("peer %x at %s: %s", self.member_id, self.current_url, message)
+            # Members start one after the other: not to reach one is no error yet.
+            level = logging.WARNING if cause in _ABSENCES else logging.ERROR
+            log.log(level, "peer %x at %s: %s", self.member_id, self.current_url, message)
         self._events.dial_failed(self, cause)
 
     async def _back_off(self) -> None:

@@ -155,10 +155,17 @@ class FollowerStats:
         self.failed_count += 1
 
     def answered(self, index: int, now_s: float) -> None:
-        """Note that the follower has all up to `index`: one sample for each append up to there."""
+        """Note an answer: the follower has all up to `index`.
+
+        It is a sample for one append that ended there, and for all before it whose answers were
+        lost; an empty append that followed it has an answer of its own to come.
+        """
         awaited = self._awaited
         while awaited and awaited[0][0] <= index:
-            self._succeeded((now_s - awaited.popleft()[1]) * 1000)
+            last_index, sent_s = awaited.popleft()
+            self._succeeded((now_s - sent_s) * 1000)
+            if last_index == index:
+                break
 
     def connection_lost(self) -> None:
         """Forget what is awaited: it was lost, or its answer will be."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 import uvloop
 
 from etcdpy.consensus.messages import ConfState, Entry, Message, MessageKind, SnapshotMeta
@@ -287,3 +288,8 @@ def greeting(sender: int, to: int, **changed: str) -> dict[str, str]:
 def faster(**changes: Any) -> PeerLimits:
     """Return the limits of tests with some changed."""
     return replace(LIMITS, **changes)
+
+
+def logged(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    """Return how many lines have `words`."""
+    return sum(words in record.getMessage() for record in caplog.records)

@@ -97,6 +97,16 @@ def test_one_answer_may_answer_several_appends() -> None:
     assert stats.succeeded_count == 2
 
 
+def test_an_empty_append_has_an_answer_of_its_own() -> None:
+    stats = FollowerStats()
+    stats.append_sent(5, 0.0)
+    stats.append_sent(5, 2.0)
+    stats.answered(5, 3.0)
+    stats.answered(5, 4.0)
+    latency = stats.render()["latency"]
+    assert (latency["minimum"], latency["maximum"]) == (2000, 3000)
+
+
 def test_what_is_awaited_is_bounded_and_lost_with_the_connection() -> None:
     stats = FollowerStats()
     for index in range(10_000):

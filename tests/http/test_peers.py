@@ -26,10 +26,10 @@ from tests.http.peering import (
     faster,
     greeting,
     heartbeat,
+    logged,
     run,
     until,
 )
-from tests.http.test_transport import logged
 
 MESSAGES, PING, PONG, GOODBYE = 1, 2, 3, 4
 FRAME = struct.Struct("<III")

@@ -7,8 +7,7 @@ import pytest
 from etcdpy.bootstrap import derive_cluster_id, derive_member_id
 from etcdpy.http.peer_protocol import Cause, Identity
 from tests.harness.process import Kind, Member
-from tests.http.peering import Node, run, until
-from tests.http.test_transport import logged
+from tests.http.peering import Node, logged, run, until
 
 pytestmark = [
     pytest.mark.live,

@@ -21,12 +21,12 @@ from tests.http.peering import (
     faster,
     greeting,
     heartbeat,
+    logged,
     raw_server,
     run,
     until,
 )
 from tests.http.test_peers import Answer, dial, lone
-from tests.http.test_transport import logged
 
 HEAD, ROWS, FOOT = 1, 2, 3
 MESSAGE = Message(MessageKind.SNAPSHOT, 2, 1, 3, snapshot=SNAPSHOT)
