@@ -25,6 +25,7 @@ class Truth:
     def __init__(self) -> None:
         self.terms: list[int] = [0]  # by index, of what is committed
         self.datas: list[bytes | None] = [None]  # of what is committed
+        self.committed_in: list[int] = [0]  # by index: the term in which it was; ascending
         self.applied = 0  # the highest index that any member has applied
         self.tree_indexes: dict[int, int] = {}  # applied index -> store index
         self.digests: dict[int, bytes] = {}  # applied index -> digest of the tree

@@ -6,6 +6,7 @@ steps that is all.
 Source: Raft (extended), Figure 3, and DESIGN sections 2 to 4.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 from etcdpy.consensus.messages import (
@@ -57,12 +58,22 @@ class Watch:
         for message in messages:
             kind = message.kind
             if kind is MessageKind.APPEND_RESPONSE:
-                if not message.is_rejected and message.index > member.storage.last_index():
+                if not message.is_rejected and self._is_unfounded(member, message):
                     raise Violation(PERSIST_FIRST, f"{member.id} acknowledged {message}")
             elif kind is MessageKind.VOTE:
                 self._check_vote(member, member.id, message)
             elif kind is MessageKind.VOTE_RESPONSE and not message.is_rejected:
                 self._check_vote(member, message.to, message)
+
+    @staticmethod
+    def _is_unfounded(member: SimulatedMember, message: Message) -> bool:
+        """Whether an acknowledgement is of more than is on disk.
+
+        What was replaced in the same batch, by a later term's leader, is as good as replaced a
+        moment after: nobody can tell, since the later term is on disk before the word leaves.
+        """
+        hard_state, _ = member.storage.initial_state()
+        return message.term >= hard_state.term and message.index > member.storage.last_index()
 
     def _check_vote(self, member: SimulatedMember, candidate: int, message: Message) -> None:
         hard_state, _ = member.storage.initial_state()
@@ -122,12 +133,12 @@ class Watch:
                 known[place] = content
             elif other != content and before >= 0:
                 raise Violation(LOG_MATCHING, f"{member.id} has {entry}, others have {other}")
-            # A follower may hold what was never committed, but not what replaces a commit.
-            if entry.index <= committed and entry.term > self.truth.terms[entry.index]:
+            # Who leads a later term than that of the commit has the committed entry.
+            if entry.index <= committed and entry.term > self.truth.committed_in[entry.index]:
                 raise Violation(
                     COMPLETENESS,
-                    f"{member.id} has {entry}, of term {self.truth.terms[entry.index]} "
-                    f"when it was committed",
+                    f"{member.id} has {entry}, another was committed there in "
+                    f"{self.truth.committed_in[entry.index]}",
                 )
             before = entry.term
 
@@ -193,9 +204,9 @@ class Watch:
         granted = [v for v in voters if v == member.id or votes.get((v, state.term)) == member.id]
         if 2 * len(granted) <= len(voters):
             raise Violation(VOTES, f"{member.id} leads {state.term}: {granted} of {voters}")
-        committed = self.truth.committed
+        committed = bisect_left(self.truth.committed_in, state.term) - 1  # in an earlier term
         log = state.log
-        if committed and (
+        if committed > 0 and (
             log.last_index < committed or log.find_term(committed) != self.truth.terms[committed]
         ):
             raise Violation(
@@ -229,7 +240,7 @@ class Watch:
             before = seen.get(member_id, 0)
             if match == before:
                 continue
-            last = self._last_durable(member_id)
+            last = self._last_durable(member_id, member.led_term)
             if match < before or (last is not None and match > last):
                 raise Violation(
                     MATCH, f"{member.id} counts {match} for {member_id} after {before}, has {last}"
@@ -250,11 +261,12 @@ class Watch:
                         MATCH, f"{member.id} ends at {last}, {other.id} counts {counted}"
                     )
 
-    def _last_durable(self, member_id: int) -> int | None:
-        """Return the last index on a member's disk, None if that is not known."""
+    def _last_durable(self, member_id: int, term: int) -> int | None:
+        """Return the last index on a member's disk, None if it is down or past `term`."""
         for member in self._members():
             if member.id == member_id:
-                return member.storage.last_index()
+                hard_state, _ = member.storage.initial_state()
+                return None if hard_state.term > term else member.storage.last_index()
         return None
 
     def _committed(self, member: SimulatedMember, commit: int) -> None:
@@ -280,6 +292,8 @@ class Watch:
             entry = log.entries(index, index + 1, 1)[0]
             terms.append(term)
             self.truth.datas.append(entry.data)
+            before = self.truth.committed_in[-1]
+            self.truth.committed_in.append(max(before, member.core.state.term))
             if index == commit:
                 self._check_quorum(member, index, term)
 

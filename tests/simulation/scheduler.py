@@ -8,6 +8,9 @@ US = 1_000  # virtual nanoseconds
 MS = 1_000_000
 SECOND = 1_000_000_000
 
+#: Far above the events of any plan: a run that gets here goes round in a circle.
+STEPS_MAX = 1_000_000
+
 Handler = Callable[[Any], None]
 
 
@@ -35,10 +38,15 @@ class Scheduler:
         heappush(self._heap, (self.now + delay, sequence, handler, argument))
 
     def run_until(self, end: int) -> None:
-        """Handle all events up to and including `end`; afterwards it is `end`."""
+        """Handle all events up to and including `end`; afterwards it is `end`.
+
+        Raises: RuntimeError after `STEPS_MAX` events in all.
+        """
         heap = self._heap
         while heap and heap[0][0] <= end:
             self.now, _, handler, argument = heappop(heap)
-            self.steps += 1
+            self.steps = steps = self.steps + 1
             handler(argument)
+            if steps > STEPS_MAX:
+                raise RuntimeError(f"{steps} events and no end: some of them cause each other")
         self.now = end
