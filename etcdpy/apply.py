@@ -83,6 +83,11 @@ class Applications:
         """Return the entry data for a command that nobody waits for."""
         return _HEAD.pack(self._origin, 0, TREE) + tree_command.encode(command)
 
+    def forget(self, data: bytes) -> None:
+        """Take back a registration whose entry data was not proposed after all."""
+        _, counter, _ = _HEAD.unpack_from(data)
+        self._pending.pop(counter, None)
+
     def withdraw(self, now_s: float, cause: bytes) -> None:
         """Fail the proposals whose time is up; they may still be applied later."""
         while self._pending:

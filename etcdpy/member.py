@@ -284,7 +284,12 @@ class Member:
         """
         result: asyncio.Future[Event] = self._loop.create_future()
         deadline_s = self._loop.time() + self._request_timeout_s
-        self._driver.propose(self._applications.register(command, result, deadline_s))
+        data = self._applications.register(command, result, deadline_s)
+        try:
+            self._driver.propose(data)
+        except EtcdError:
+            self._applications.forget(data)
+            raise
         return result
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:

@@ -89,6 +89,8 @@ class Snapshotter:
         last = storage.snapshot_meta().index
         log.info("start to snapshot (applied: %d, lastsnap: %d)", meta.index, last)
         blocks = list(_pack(self._tree))
+        # A quorum of others can have committed an entry whose frame is still being written here.
+        await driver.run_in_writer(lambda: None)
         await asyncio.to_thread(_write, storage, meta, blocks)
         storage.snapshot_saved(meta)
         log.info("saved snapshot at index %d", meta.index)

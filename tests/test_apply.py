@@ -131,6 +131,17 @@ def test_proposals_that_wait_are_bounded() -> None:
     run(test)
 
 
+def test_what_was_not_proposed_after_all_is_forgotten() -> None:
+    def test(loop: asyncio.AbstractEventLoop) -> None:
+        fixture = Fixture()
+        result: asyncio.Future[Event] = loop.create_future()
+        fixture.applications.forget(fixture.applications.register(set_key(b"a"), result, 1.0))
+        fixture.applications.withdraw_all(b"stopped")
+        assert not result.done()
+
+    run(test)
+
+
 def test_a_vanished_client_does_not_stop_its_write() -> None:
     def test(loop: asyncio.AbstractEventLoop) -> None:
         fixture = Fixture()

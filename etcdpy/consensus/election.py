@@ -133,25 +133,28 @@ def on_vote_request(state: State, message: Message) -> None:
         state.election_elapsed = 0
         state.vote = message.sender
     kind = MessageKind.PRE_VOTE_RESPONSE if is_pre_vote else MessageKind.VOTE_RESPONSE
-    if is_granted:
-        # A pre-vote is granted for the term asked about, and refused in our own.
-        state.post(Message(kind, message.sender, state.id, message.term))
-    else:
-        refuse_vote(state, kind, message.sender)
+    # A pre-vote is granted for the term asked about, and refused in our own.
+    term = message.term if is_granted else state.term
+    _answer_vote(state, kind, message.sender, term, is_rejected=not is_granted)
 
 
 def refuse_vote(state: State, kind: MessageKind, to: int) -> None:
-    """Refuse a vote, and say what is committed: see `learn_commit`."""
+    """Refuse a vote or a pre-vote."""
+    _answer_vote(state, kind, to, state.term, is_rejected=True)
+
+
+def _answer_vote(state: State, kind: MessageKind, to: int, term: int, *, is_rejected: bool) -> None:
+    """Answer for or against, and say what is committed: see `learn_commit`."""
     commit = state.log.commit
     state.post(
         Message(
             kind,
             to,
             state.id,
-            state.term,
+            term,
             log_term=state.log.term(commit),
             commit=commit,
-            is_rejected=True,
+            is_rejected=is_rejected,
         )
     )
 
@@ -168,11 +171,12 @@ def on_vote_response(state: State, message: Message) -> None:
 
 
 def learn_commit(state: State, message: Message) -> None:
-    """Commit what a refusal says is committed, if this log holds that very entry.
+    """Commit what a vote says is committed, if this log holds that very entry.
 
-    Without it two members can wait for each other for ever: one that was removed, and so does
-    not campaign, has the longer log and refuses its vote to the other, who needs that vote only
-    because it has not heard that the removal is committed.
+    Without it members can wait for each other for ever.  One that was removed, and so does not
+    campaign, has the longer log and refuses its vote to another, who needs that vote only because
+    it has not heard that the removal is committed.  Or the one with the longest log restarts, has
+    forgotten that it is committed, and needs the votes of members that have long been removed.
     Source: Log Matching, Raft (extended), section 5.3; raft-rs does the same.
     """
     log = state.log

@@ -109,7 +109,7 @@ class MessageKind(IntEnum):
     HEARTBEAT = 4  # commit, context: the read round
     HEARTBEAT_RESPONSE = 5  # context
     PRE_VOTE = 6  # term: the one it would campaign in; index, log_term: its last entry
-    PRE_VOTE_RESPONSE = 7  # rejected: commit, log_term: the term there
+    PRE_VOTE_RESPONSE = 7  # is_rejected; commit, log_term: the term there
     VOTE = 8  # index, log_term: its last entry; hint 1: the leader asked for it
     VOTE_RESPONSE = 9  # as PRE_VOTE_RESPONSE
     SNAPSHOT = 10  # snapshot; its bytes came before it, by a way of their own
