@@ -11,7 +11,6 @@ from etcdpy.store.segments import Tail
 from etcdpy.store.snapshot_file import SnapshotWriter
 from etcdpy.store.snapshots import Snapshots
 from etcdpy.store.storage import Storage
-from etcdpy.store.view import LogView
 from etcdpy.store.wal import Wal
 from tests.simulation.member import SimulatedMember
 from tests.simulation.mutants.harness import Patches, mutant
@@ -66,18 +65,6 @@ def tail_cut_too_far(patches: Patches) -> None:
         return before(path, data[: tail.link.end - len(tail.last_frame)], salt, link)
 
     patches.replace(segments, "_read_tail", read_tail)
-
-
-@mutant("WAL tail not cut")
-def tail_not_cut(patches: Patches) -> None:
-    before = Wal.resume.__func__  # type: ignore[attr-defined]
-
-    def resume(cls: Any, files: Any, *arguments: Any) -> Wal:
-        resumed: Wal = before(cls, _WithoutSync(files, ("truncate",)), *arguments)
-        resumed._files = files
-        return resumed
-
-    patches.replace(Wal, "resume", classmethod(resume))
 
 
 @mutant("vote forgotten at a restart")
@@ -209,19 +196,3 @@ def received_not_marked(patches: Patches) -> None:
         self._snapshots.adopt(meta)
 
     patches.replace(Storage, "install", install)
-
-
-@mutant("view keeps the old tail behind replaced entries")
-def view_keeps_tail(patches: Patches) -> None:
-    before = LogView.extend
-
-    def extend(self: LogView[Any], entries: Sequence[Any]) -> None:
-        last = self.last_index
-        tail = []
-        if entries and entries[-1][1] < last:
-            tail = self.entries(entries[-1][1] + 1, last + 1, 1 << 40)
-        before(self, entries)
-        if tail:
-            before(self, tail)
-
-    patches.replace(LogView, "extend", extend)
