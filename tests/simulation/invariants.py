@@ -76,11 +76,15 @@ class Watch:
         return message.term >= hard_state.term and message.index > member.storage.last_index()
 
     def _check_vote(self, member: SimulatedMember, candidate: int, message: Message) -> None:
+        kind = message.kind
         hard_state, _ = member.storage.initial_state()
         # A durable later term keeps the promise as well: in an earlier one it votes no more.
         if hard_state.term <= message.term and hard_state[:2] != (message.term, candidate):
             raise Violation(PERSIST_FIRST, f"{member.id} sent {message} with {hard_state} on disk")
-        if message.kind is MessageKind.VOTE and message.index > member.storage.last_index():
+        # Its log may have been replaced in the same batch, by whom it then follows: a candidate
+        # no more, it can't win with the log that it asked for votes with.
+        is_asking = kind is MessageKind.VOTE and member.core.state.role is Role.CANDIDATE
+        if is_asking and message.index > member.storage.last_index():
             raise Violation(PERSIST_FIRST, f"{member.id} sent {message}: its log is not on disk")
         voted = self._votes.setdefault((member.id, message.term), candidate)
         if voted != candidate:
