@@ -52,7 +52,12 @@ def _severed(world: World, action: Action) -> list[tuple[int, int]]:
         return []
     out = [(leader.id, other) for other in ids if other != leader.id]
     into = [(receiver, sender) for sender, receiver in out]
-    return (out + into, out, into)[action.c % 3]
+    # The last: learners stay on its side, who are no quorum however many they are.
+    voters = set(leader.core.state.voters) - {leader.id}
+    mine = [other for other in ids if other not in voters]
+    away = [(one, other) for one in mine for other in sorted(voters)]
+    away += [(other, one) for one, other in away]
+    return (out + into, out, into, away)[action.c % 4]
 
 
 def make_stale(world: World, action: Action) -> None:

@@ -32,7 +32,7 @@ class Act(IntEnum):
     STOP = 21  # as CRASH, but the process ends orderly: nothing unsynced is lost
     PARTITION = 22  # a: bit set of slots on one side, b: duration in ms
     ONE_WAY = 23  # a, c: from slot, to slot; b: duration in ms
-    ISOLATE_LEADER = 24  # b: duration in ms; c: both ways (0), only out (1), only in (2)
+    ISOLATE_LEADER = 24  # b: duration in ms; c: both ways, only out, only in, with learners
     SLOW_LINK = 25  # a, c: from, to; b: duration in ms
     CUT = 26  # a, c: the two ends: what is on its way is lost
     PAUSE = 27  # a: slot, b: duration in ms: it does nothing at all, its clock stands

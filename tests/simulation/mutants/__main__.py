@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _row(catch: Catch) -> str:
-    seeds = str(catch.seeds) if catch.seeds else "not caught"
+    seeds = str(catch.seeds) if catch.seeds else catch.directed or "not caught"
     transcripts = ", ".join(catch.transcripts[:2])
     if len(catch.transcripts) > 2:
         transcripts += f" and {len(catch.transcripts) - 2} more"

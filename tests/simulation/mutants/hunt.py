@@ -8,6 +8,7 @@ from pathlib import Path
 
 from etcdpy.consensus.core import Raft, Ready
 from tests.consensus.transcript import Case, Stage, parse
+from tests.simulation.directed import DIRECTED
 from tests.simulation.mutants import elections, replication, requests, store
 from tests.simulation.mutants.harness import MUTANTS, Mutant, Patches, sabotaged
 from tests.simulation.plan import draw_plan
@@ -25,17 +26,18 @@ BATCHES_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What caught a mutant.  `seeds` 0: the simulator did not."""
+    """What caught a mutant.  `seeds` 0: no drawn plan did."""
 
     mutant: str
     seeds: int
     invariant: str
+    directed: str  # the directed plan that caught it where no drawn one did
     transcripts: tuple[str, ...]
 
     @property
     def is_caught(self) -> bool:
         """Whether anything caught it."""
-        return bool(self.seeds or self.transcripts)
+        return bool(self.seeds or self.directed or self.transcripts)
 
 
 def hunt(defect: Mutant, seeds_max: int) -> Catch:
@@ -45,8 +47,12 @@ def hunt(defect: Mutant, seeds_max: int) -> Catch:
         for seed in range(seeds_max):
             violation = run(draw_plan(seed, HUNT_ACTIONS)).violation
             if violation is not None:
-                return Catch(defect.name, seed + 1, violation.invariant, transcripts)
-    return Catch(defect.name, 0, "", transcripts)
+                return Catch(defect.name, seed + 1, violation.invariant, "", transcripts)
+        for plan in DIRECTED:
+            violation = run(plan(0)).violation
+            if violation is not None:
+                return Catch(defect.name, 0, violation.invariant, plan.__name__, transcripts)
+    return Catch(defect.name, 0, "", "", transcripts)
 
 
 def failing_transcripts() -> Iterator[str]:
