@@ -45,21 +45,32 @@ _ADVERTISE_HINT = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's); return the exit code."""
+    _open_standard_streams()
     logs.setup()
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        code = _run(arguments, os.environ)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would fail again when the interpreter closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _run(arguments, os.environ)
     except KeyboardInterrupt:
         # An interrupt before the member has its handlers: end by it, as a shell expects.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         return 130
-    return code
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where the caller has closed stdin, stdout or stderr.
+
+    Otherwise the first files that are opened get their numbers, and what the C library has to say
+    in the end lands in one of them.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -67,8 +78,7 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         line = sources.read_command_line(arguments)
     except sources.HelpWanted:
         print(USAGE, file=sys.stderr)
-        print(render_flags())
-        return 0
+        return _show(render_flags())
     except sources.UsageError as refusal:
         print(f"{refusal}\n{USAGE}", file=sys.stderr)
         return refusal.exit_code
@@ -76,12 +86,23 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if line.extra:
             raise ConfigError(f"'{line.extra[0]}' is not a valid flag")
         if line.values.get(sources.VERSION_FLAG):
-            print("\n".join(version_lines()))
-            return 0
+            return _show("\n".join(version_lines()))
         config = _load(line, environ)
     except ConfigError as refusal:
         return _refuse(refusal)
     return _start(config)
+
+
+def _show(text: str) -> int:
+    """Print what was asked for; return the exit code, 1 when it could not be written."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # Nobody reads, or the disk behind stdout is full; what is still buffered would fail again
+        # when the interpreter closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
 
 
 def _load(line: sources.CommandLine, environ: Mapping[str, str]) -> Config:

@@ -260,6 +260,10 @@ class Config(BaseModel):
         """Fill in the settings that follow from others."""
         name = values.get("name", DEFAULT_NAME)
         derived = dict(values)
+        if isinstance(name, str):
+            # Bytes of a command line that are no UTF-8: shown as Go shows them.
+            name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            derived["name"] = name
         if not values.get("data_dir"):
             derived["data_dir"] = f"{name}.etcd"
         if values.get("snapshot_count") == 0:

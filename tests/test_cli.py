@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -302,3 +303,24 @@ def test_an_interrupt_ends_the_command_by_that_signal(
 def test_the_default_host_is_an_address_or_none() -> None:
     host = cli.find_default_host()
     assert host is None or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", host)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("flag", ["--version", "--help"])
+def test_closed_standard_streams_are_no_fault(flag: str, redirection: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m etcdpy {flag} {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_stdout_is_told_by_the_exit_code() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "etcdpy", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")

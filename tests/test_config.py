@@ -162,3 +162,8 @@ def test_a_wildcard_listener_advertises_this_machines_address(
     values: dict[str, object], replaced: dict[str, object]
 ) -> None:
     assert replace_wildcard_host(values, "192.0.2.7") == replaced
+
+
+def test_a_name_that_is_no_utf8_is_shown_as_go_shows_it() -> None:
+    config = Config.model_validate({"name": "a\udcff"})
+    assert (config.name, config.data_dir) == ("a\ufffd", "a\ufffd.etcd")
