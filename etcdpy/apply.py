@@ -26,7 +26,7 @@ _ORIGIN = struct.Struct(">QQ")  # member id, boot number
 _HEAD = struct.Struct(">16sQB")  # origin, counter, state machine
 _HEAD_BYTES = _HEAD.size
 
-#: Proposals that may wait at once; each holds its command, so this bounds memory under overload.
+#: Proposals that may wait at once; the log bounds their bytes by what it has room for.
 PENDING_MAX = 100_000
 
 

@@ -12,7 +12,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from etcdpy import CLUSTER_VERSION
@@ -61,8 +61,8 @@ SYNC_INTERVAL_S = 0.5
 SYNC_LIMIT = PENDING_MAX // 2
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
-#: How often a member looks whether its cluster has agreed on a version.
-VERSION_INTERVAL_S = 0.1
+#: How long a member waits before it tries again to publish itself or to agree on a version.
+RETRY_INTERVAL_S = 0.1
 #: How long a health probe waits for the quorum; etcd's number.
 HEALTH_TIMEOUT_S = 1.0
 
@@ -173,7 +173,7 @@ class Member:
         if not self.failed.done():
             self.failed.set_result(error)
 
-    def _repeat(self, name: str, interval_s: float, action: Any) -> None:
+    def _repeat(self, name: str, interval_s: float, action: Callable[[], None]) -> None:
         def run() -> None:
             self._timers[name] = self._loop.call_later(interval_s, run)
             action()
@@ -190,6 +190,7 @@ class Member:
                 break
             except EtcdError as error:
                 log.error("publish error: %s", error.cause.decode())
+                await asyncio.sleep(RETRY_INTERVAL_S)
         log.info(
             "published {Name:%s ClientURLs:[%s]} to cluster %x",
             self._config.name,
@@ -205,13 +206,14 @@ class Member:
         short = CLUSTER_VERSION.rpartition(".")[0]
         while self.cluster_version is None:
             if self._driver.status.role is not Role.LEADER:
-                await asyncio.sleep(VERSION_INTERVAL_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
                 continue
             log.info("setting up the initial cluster version to %s", short)
             try:
                 await self.propose(members.set_cluster_version(CLUSTER_VERSION, self.now_ns()))
             except EtcdError as error:
                 log.error("failed to set the cluster version: %s", error.cause.decode())
+                await asyncio.sleep(RETRY_INTERVAL_S)
         membership_log.log(NOTICE, "set the initial cluster version to %s", short)
         api_log.info("enabled capabilities for version %s", short)
 

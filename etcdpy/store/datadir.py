@@ -39,14 +39,12 @@ FORMAT_NAME = "etcdpy.format"
 LOCK_NAME = "LOCK"
 WAL_NAME = "wal"
 SNAPSHOTS_NAME = "snapshots"
-AUTO_TLS_NAME = "fixtures"  # the certificates that --auto-tls makes, as in etcd
 _OUR_NAMES = {
     FORMAT_NAME,
     FORMAT_NAME + ".tmp",
     LOCK_NAME,
     WAL_NAME,
     SNAPSHOTS_NAME,
-    AUTO_TLS_NAME,
 }
 _ID_BYTES = 16
 _CREATING = "creating"

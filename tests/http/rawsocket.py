@@ -1,10 +1,15 @@
 """Raw bytes to a server and all that comes back."""
 
+import errno
 import socket
 from typing import NamedTuple
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 FORM_HEAD = b"Content-Type: application/x-www-form-urlencoded\r\n"
+
+
+# What a send or a half-close meets where the server has answered and closed already.
+_CLOSED = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
 
 
 class Reply(NamedTuple):
@@ -65,8 +70,9 @@ def exchange(port: int, data: bytes, *, half_close: bool = False) -> Reply:
             sock.sendall(data)
             if half_close:
                 sock.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+        except OSError as error:  # answered and closed before all was sent
+            if error.errno not in _CLOSED:
+                raise
         return Reply(read_all(sock))
 
 

@@ -25,7 +25,7 @@ def text_files() -> Iterator[Path]:
 
 def prose_files() -> list[Path]:
     """Return what users read."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def name_of(path: Path) -> str:
