@@ -139,8 +139,12 @@ async def _live(member: Member, held: _Resources) -> signal.Signals:
 
 
 def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:
+    """Ask for a graceful stop; a second signal ends the process at once, whatever it waits for."""
     if not asked.done():
         asked.set_result(number)
+    for handled in _SIGNAL_WORDS:
+        asyncio.get_running_loop().remove_signal_handler(handled)
+        signal.signal(handled, signal.SIG_DFL)
 
 
 def _lock_data_dir(config: Config) -> DataDir:
