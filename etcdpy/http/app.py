@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
@@ -20,8 +20,8 @@ from etcdpy.http import health, keys, machines, members, stats, version, wire
 from etcdpy.http.acceptor import Acceptor
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
+from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
-from etcdpy.http.refused import Understood
 from etcdpy.http.routes import Match, Route, Routes
 from etcdpy.http.target import TargetError
 from etcdpy.http.watch import EventRenderer, WatchFeed
@@ -59,7 +59,8 @@ PEER_ROUTES = Routes(
     _PEER_FACES, {b"/raft/stream": Route(None, b"GET", is_raft=True)}, has_cors=False
 )
 
-_VERSIONS = (HttpVersion11, HttpVersion10)
+# A body that nobody reads is waited for if it is smaller; a larger one ends the connection.
+_UNREAD_BYTES_MAX = 256 * 1024
 
 # How long stopping waits for bytes that were written already to leave.
 _FLUSH_S = 0.05
@@ -129,6 +130,7 @@ class HttpServer:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._aiohttp: _AiohttpServer | None = None
         self._acceptor: Acceptor | None = None
+        self._heads = HeadReader(is_muxed=False)
 
     # Life
 
@@ -136,6 +138,8 @@ class HttpServer:
         self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
     ) -> None:
         """Accept connections on listening sockets, which are ours from now on."""
+        # etcd tells gRPC and HTTP/1 apart by the first line, on a port for clients and without TLS.
+        self._heads = HeadReader(is_muxed=tls is None and self._routes.has_cors)
         self._aiohttp = _AiohttpServer(self, asyncio.get_running_loop())
         self._acceptor = Acceptor(sockets, self._aiohttp, self._connections_max, tls)
         self._acceptor.start()
@@ -183,7 +187,7 @@ class HttpServer:
         return Connection(
             server,
             asyncio.get_running_loop(),
-            answer_refused=self._answer_refused,
+            heads=self._heads,
             date=self._date,
             cors=self._cors,
             limits=self._limits,
@@ -205,26 +209,39 @@ class HttpServer:
 
     async def _serve(self, request: web.BaseRequest, connection: Connection) -> Sent:
         method = request.method
-        framing = wire.PLAIN
-        if request.version not in _VERSIONS:
-            return connection.drop()
         is_http10 = request.version == HttpVersion10
+        framing = wire.PLAIN
         if method == "HEAD" or is_http10 or not request.keep_alive:
             framing = Framing(method == "HEAD", is_http10, bool(request.keep_alive))
-        expectation = request.headers.get("Expect", "")
-        if expectation and expectation.lower() != "100-continue":
-            return connection.respond(Response(417, is_bare=True, is_closing=True), framing)
+        expectation = request.headers.get("Expect")
+        if expectation and not _expects_continue(expectation):
+            close = b"Connection: close\r\n" if is_http10 else b""
+            return connection.respond(Response(417, close, b"", True, True), framing)
+        raw_target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
-            match = self._routes.resolve(
-                method, request.raw_path.encode("utf-8", "surrogateescape")
-            )
+            match = self._routes.resolve(method, raw_target)
         except TargetError:
             return connection.refuse(400)
+        if isinstance(match, Match) and match.route.is_raft:
+            return await self._serve_raft(request, match.path, connection, framing)
+        if request.body_exists:
+            framing = self._frame_unread(request, connection, framing)
         if isinstance(match, Response):
             return connection.respond(match, framing)
-        if match.route.is_raft:
-            return await self._serve_raft(request, match.path, connection, framing)
         return await self._serve_face(request, match, connection, framing)
+
+    def _frame_unread(
+        self, request: web.BaseRequest, connection: Connection, framing: Framing
+    ) -> Framing:
+        """Return the framing of an answer to a request whose body is not read.
+
+        The connection ends where that body may never come, or is too much to throw away.
+        """
+        if _is_waiting(request):
+            connection.expect_no_body()
+        elif int(request.headers.get("Content-Length", "0")) < _UNREAD_BYTES_MAX:
+            return framing
+        return framing._replace(is_keep_alive=False)
 
     async def _serve_raft(
         self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
@@ -242,15 +259,9 @@ class HttpServer:
             return connection.respond(await match.route.handler(self._backend, values), framing)
         if method in keys.METHODS_WITH_FORM:
             values = await self._read_form(values, request, connection)
+            if request.body_exists and request.content.at_eof():
+                framing = framing._replace(is_keep_alive=bool(request.keep_alive))
         return await self._serve_keys(values, connection, framing)
-
-    def _answer_refused(self, understood: Understood) -> Response | None:
-        """Return the answer to a request that only the parser did not understand."""
-        try:
-            found = self._routes.resolve(understood.method, understood.target)
-        except TargetError:
-            return None
-        return None if isinstance(found, Match) else found
 
     async def _read_form(
         self, values: Request, request: web.BaseRequest, connection: Connection
@@ -262,8 +273,7 @@ class HttpServer:
         content_type = request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape")
         if not keys.has_form(content_type):
             return values._replace(content_type=content_type)
-        has_body = request.version.minor > 0 and not request.content.at_eof()
-        if "Expect" in request.headers and has_body:
+        if _is_waiting(request):
             connection.send(wire.CONTINUE)
         body, error = b"", b""
         try:
@@ -335,3 +345,13 @@ class HttpServer:
         finally:
             feed.cut()
         return Sent(connection, is_kept=is_kept)
+
+
+def _expects_continue(expectation: str) -> bool:
+    return "100-continue" in expectation.lower().replace(",", " ").split()
+
+
+def _is_waiting(request: web.BaseRequest) -> bool:
+    """Tell whether the client waits with its body to be asked for it."""
+    expectation = request.headers.get("Expect")
+    return bool(expectation) and request.body_exists and request.version != HttpVersion10

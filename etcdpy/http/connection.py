@@ -1,8 +1,9 @@
 """One client connection: aiohttp's protocol with etcd's manners.
 
-A file of its own because everything that depends on aiohttp's insides is here, by name: half-closed
-clients still get their answers, heads and bodies are bounded in size and time, what the parser
-refuses is answered as etcd does, and a watch can take the connection over.
+A file of its own because everything that depends on aiohttp's insides is here, by name: requests
+are read by `receiver` in place of aiohttp's parser, which takes and refuses other things than Go,
+half-closed clients still get their answers, heads and bodies are bounded in time, and a watch can
+take the connection over.
 """
 
 import asyncio
@@ -11,24 +12,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
-from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, InvalidURLError
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from yarl import URL
 
-from etcdpy.http import refused, wire
-from etcdpy.http.refused import Understood
+from etcdpy.http import wire
+from etcdpy.http.heads import CHUNKED, Head, HeadReader
+from etcdpy.http.receiver import BodyPart, Receiver, Refusal
 from etcdpy.http.watch import WatchFeed
 from etcdpy.http.wire import Framing, Response
 
-# Go allows a head of 1 MiB and 4 KiB of slack for its own buffering.
-HEAD_BYTES_MAX = 1024 * 1024 + 4096
-
-# The parser's own limits stand behind ours, which counts the whole head and answers as etcd does.
-_PARSER_BYTES_MAX = 2 * HEAD_BYTES_MAX
-
-TRUNCATED_BODY = b"unexpected EOF"
-BAD_CHUNK = b"invalid byte in chunk length"
+# aiohttp wants one in each request; the handlers read the target as it came.
+_NO_URL = URL("/")
 
 _TCP_KEEPALIVE_S = 30
 # How long a refused client may go on sending before its connection is closed under it, so that
@@ -50,6 +47,14 @@ class BodyError(Exception):
     def __init__(self, cause: bytes) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class _Refused(Exception):
+    """Carries the last words of a connection through aiohttp's queue of requests."""
+
+    def __init__(self, words: bytes) -> None:
+        super().__init__(words)
+        self.words = words
 
 
 class Sent(web.StreamResponse):
@@ -79,17 +84,14 @@ class Connection(RequestHandler):
     """A client connection; see the module."""
 
     __slots__ = (
-        "_answer_refused",
         "_date",
-        "_head_parts",
-        "_head_size",
         "_head_timer",
         "_is_body_broken",
         "_is_last_answered",
         "_is_refusing",
         "_last_payload",
         "_limits",
-        "_refused_data",
+        "_receiver",
         "cors",
         "feed",
         "is_half_closed",
@@ -100,7 +102,7 @@ class Connection(RequestHandler):
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         *,
-        answer_refused: Callable[[Understood], Response | None],
+        heads: HeadReader,
         date: Callable[[], bytes],
         cors: bytes,
         limits: Limits,
@@ -110,26 +112,20 @@ class Connection(RequestHandler):
             loop=loop,
             keepalive_timeout=10 * 365 * 86400.0,  # idle connections are never closed
             access_log=None,  # type: ignore[arg-type]  # aiohttp's way to say "none"
-            auto_decompress=False,
-            max_line_size=_PARSER_BYTES_MAX,
-            max_field_size=_PARSER_BYTES_MAX,
-            max_headers=_PARSER_BYTES_MAX,
             lingering_time=5.0,
         )
-        self._answer_refused = answer_refused
+        self._parser = None
+        self._receiver = Receiver(heads)
         self._date = date
         self._limits = limits
         self.cors = cors
         self.feed: WatchFeed | None = None
         self.is_half_closed = False
         self._is_refusing = False  # what comes is thrown away
-        self._is_body_broken = False  # and with it the boundaries of all that follows
+        self._is_body_broken = False  # that of the last request, and nothing can follow it
         self._is_last_answered = True  # the last request that came, or there was none
         self._last_payload: StreamReader = EMPTY_PAYLOAD
-        self._head_parts: list[bytes] = []
-        self._head_size = 0
         self._head_timer: asyncio.TimerHandle | None = None
-        self._refused_data = b""
 
     # What the application calls
 
@@ -150,7 +146,7 @@ class Connection(RequestHandler):
 
     def respond(self, response: Response, framing: Framing) -> Sent:
         """Write a whole response."""
-        if self._is_body_broken:
+        if self._is_body_broken and not self._messages:
             framing = framing._replace(is_keep_alive=False)
         self.send(wire.encode(response, framing, self._date(), self.cors))
         self._is_last_answered = not self._messages
@@ -159,6 +155,10 @@ class Connection(RequestHandler):
     def stream_head(self, headers: bytes, framing: Framing) -> bytes:
         """Return the head of a response that goes on for as long as there are events."""
         return wire.encode_stream_head(headers, framing, self._date(), self.cors)
+
+    def expect_no_body(self) -> None:
+        """Hear that the client was not asked for the body that it has announced."""
+        self._lingering_time = _LINGER_S
 
     async def drain(self) -> None:
         """Wait while the client does not take what was written."""
@@ -214,31 +214,29 @@ class Connection(RequestHandler):
         if self.feed is not None:
             self.feed.cut()
         if not self._last_payload.is_eof():
-            self._break_body(BodyError(TRUNCATED_BODY))
+            self._break_body(BodyError(self._receiver.truncation))
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived, and watch over heads that do not end."""
-        if self._is_refusing:
+        """Take what has arrived; aiohttp calls this with nothing when its queue has room again."""
+        if self._is_refusing or self._force_close or self._close:
             return
-        count = self._request_count
-        is_in_body = not self._last_payload.is_eof()
-        if not is_in_body and not data.isascii():
-            data = refused.escape_target(data, is_start=not self._head_parts)
-        super().data_received(data)
-        if self._request_count == count:
-            if not is_in_body and data:
-                self._gather_head(data)
-            return
-        if self._messages:
-            message, payload = self._messages[-1]
-            if isinstance(message, _ErrInfo):
-                is_only_one = self._request_count == count + 1
-                self._note_refusal(data, is_in_body=is_in_body, is_only_one=is_only_one)
-                return
-            self._last_payload = payload
-            self._is_last_answered = False
-        self._forget_head()
+        receiver = self._receiver
+        receiver.feed(data)
+        while len(self._messages) < self._max_msg_queue_size:
+            event = receiver.next_event()
+            if event is None:
+                break
+            if isinstance(event, Head):
+                self._take_head(event)
+            elif isinstance(event, BodyPart):
+                self._take_body(event)
+            else:
+                self._take_refusal(event)
+        else:
+            if not self._buffer_paused:
+                self._pause_reading_for_buffer()
+        self._watch_head()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp narrows asyncio's answer
         """Keep the sending side open for as long as an answer is due."""
@@ -246,8 +244,17 @@ class Connection(RequestHandler):
         if self.feed is not None:
             self.feed.finish()
         if not self._last_payload.is_eof():
-            self._break_body(BodyError(TRUNCATED_BODY))
+            self._is_body_broken = self._receiver.is_chunked
+            self._break_body(BodyError(self._receiver.truncation))
+        refusal = self._receiver.end()
+        if refusal is not None and not self._is_refusing:
+            self._take_refusal(refusal)
         return bool(self._messages) or not self._is_last_answered
+
+    def pause_reading(self) -> None:
+        """Hold what comes: a body is not read as fast as it arrives."""
+        self._reading_paused = True
+        self._pause_transport_reading()
 
     def pause_writing(self) -> None:
         """Hear that the client does not read."""
@@ -261,22 +268,66 @@ class Connection(RequestHandler):
         if self.feed is not None:
             self.feed.resume()
 
-    # Heads
+    # Requests that arrive
 
-    def _gather_head(self, data: bytes) -> None:
-        """Count and keep the bytes of a head that is not whole yet."""
-        self._head_parts.append(data)
-        self._head_size += len(data)
-        if self._head_size > HEAD_BYTES_MAX:
-            self._refuse(wire.refusal(431))
+    def _take_head(self, head: Head) -> None:
+        """Put a request in the queue."""
+        fields = head.fields
+        payload = EMPTY_PAYLOAD
+        if fields.body_size:
+            payload = StreamReader(self, self._read_bufsize, loop=self._loop)
+        message = RawRequestMessage(
+            method=head.method,
+            path=head.target.decode("utf-8", "surrogateescape"),
+            version=HttpVersion10 if head.is_http10 else HttpVersion11,
+            headers=fields.headers,
+            raw_headers=(),
+            should_close=not fields.is_kept,
+            compression=None,
+            upgrade=False,
+            chunked=fields.body_size == CHUNKED,
+            url=_NO_URL,
+        )
+        self._last_payload = payload
+        self._queue(message, payload)
+
+    def _take_body(self, part: BodyPart) -> None:
+        """Hand on a part of the body of the last request."""
+        if part.data:
+            self._last_payload.feed_data(part.data)
+        if part.fault:
+            self._is_body_broken = self._is_refusing = True
+            self._break_body(BodyError(part.fault))
+        elif part.is_last:
+            self._last_payload.feed_eof()
+
+    def _take_refusal(self, refusal: Refusal) -> None:
+        """Put the end of the connection in the queue, behind the requests before it."""
+        self._is_refusing = True
+        error = _Refused(refusal.data)
+        self._queue(_ErrInfo(status=400, exc=error, message=""), EMPTY_PAYLOAD)
+
+    def _queue(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> None:
+        """Hand a request to aiohttp's task."""
+        self._request_count += 1
+        self._is_last_answered = False
+        self._messages.append((message, payload))
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _break_body(self, error: BodyError) -> None:
+        """End the body that is being received, with an error for who still wants to read it."""
+        if not self._is_last_answered:
+            self._last_payload.set_exception(error)
+        self._last_payload.feed_eof()
+
+    def _watch_head(self) -> None:
+        """Give a head that has begun its time."""
+        if not self._receiver.has_begun_head:
+            self._stop_head_timer()
         elif self._head_timer is None:
             self._head_timer = self._loop.call_later(self._limits.head_s, self._drop_slow_head)
-
-    def _forget_head(self) -> None:
-        if self._head_parts:
-            self._head_parts = []
-            self._head_size = 0
-            self._stop_head_timer()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -290,45 +341,18 @@ class Connection(RequestHandler):
 
     # Refusals
 
-    def _note_refusal(self, data: bytes, *, is_in_body: bool, is_only_one: bool) -> None:
-        """Keep what the parser has refused, for the answer when its turn comes."""
-        self._is_refusing = True
-        self._is_last_answered = False
-        if is_in_body:
-            self._is_body_broken = True
-            self._messages.pop()
-            self._break_body(BodyError(BAD_CHUNK))
-        elif is_only_one:
-            self._refused_data = b"".join(self._head_parts) + data
-        self._forget_head()
-
-    def _break_body(self, error: BodyError) -> None:
-        """End the body that is being received, with an error for who still wants to read it."""
-        if not self._is_last_answered:
-            self._last_payload.set_exception(error)
-        self._last_payload.feed_eof()
-
     def _make_error_handler(
         self, err_info: _ErrInfo
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        """Return the handler of a request that the parser has refused."""
-        is_line = isinstance(err_info.exc, BadHttpMethod | InvalidURLError)
+        """Return the handler of what is no request."""
+        error = err_info.exc
+        assert isinstance(error, _Refused)
 
         async def serve_refused(request: web.BaseRequest) -> web.StreamResponse:
-            return self._serve_refused(is_request_line=is_line)
+            self._refuse(error.words)
+            return Sent(self, is_kept=bool(error.words))
 
         return serve_refused
-
-    def _serve_refused(self, *, is_request_line: bool) -> Sent:
-        """Answer what the parser has refused, for its method or target or for something else."""
-        verdict = refused.judge(self._refused_data) if self._refused_data else wire.refusal(400)
-        if isinstance(verdict, Understood) and is_request_line:
-            response = self._answer_refused(verdict)
-            if response is not None:
-                framing = Framing(verdict.method == "HEAD", verdict.is_http10, False)
-                return self.respond(response, framing)
-        self._refuse(verdict if isinstance(verdict, bytes) else wire.refusal(400))
-        return Sent(self, is_kept=True)
 
     def refuse(self, status: int) -> Sent:
         """Answer a request that no handler shall see, and end the connection."""
@@ -344,7 +368,7 @@ class Connection(RequestHandler):
         """Send the last bytes of this connection and close it when the client has had them."""
         self._is_refusing = self._is_last_answered = True
         self._messages.clear()
-        self._forget_head()
+        self._stop_head_timer()
         transport = self.transport
         if transport is None:
             return

@@ -45,7 +45,7 @@ class Routes:
     `has_cors` says that browsers may ask: OPTIONS is then answered on every path.
     """
 
-    __slots__ = ("_exact", "_has_cors", "_methods", "_subtrees")
+    __slots__ = ("_exact", "_methods", "_subtrees", "has_cors")
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Routes:
         *,
         has_cors: bool = True,
     ) -> None:
-        self._has_cors = has_cors
+        self.has_cors = has_cors
         self._exact = {**exact, **subtrees}
         self._subtrees = tuple((path + b"/", route) for path, route in subtrees.items())
         self._methods = {
@@ -67,10 +67,10 @@ class Routes:
 
         Raises: target.TargetError when the target cannot stand in a request line.
         """
-        path, raw_query = target.split(raw_target)
+        path, raw_query = target.split(raw_target, method)
         if raw_target == b"*":
             return _OPTIONS_OF_SERVER if method == "OPTIONS" else _BAD_ASTERISK
-        if method == "OPTIONS" and self._has_cors:
+        if method == "OPTIONS" and self.has_cors:
             return _OPTIONS
         cleaned = target.clean(path)
         if cleaned != path and method != "CONNECT":

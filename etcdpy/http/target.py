@@ -13,7 +13,13 @@ from urllib.parse import quote_from_bytes
 from etcdpy.http.form import EscapeError, unescape
 
 _BAD_BYTE = re.compile(rb"[\x00-\x20\x7f]")
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
+# By Go's rules, by which escapes in a host are for bytes above ASCII and the percent sign only.
+_USER = re.compile(rb"(?:[A-Za-z0-9\-._:~!$&'()*+,;=@]|%[0-9A-Fa-f]{2})*")
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:\[\]<>\"\x80-\xff]|%25|%[89A-Fa-f][0-9A-Fa-f])*"
+)
+_PORT = re.compile(rb"(?::[0-9]*)?")
 _PATH_SAFE = "-_.~$&+,/:;=@"
 
 
@@ -28,8 +34,10 @@ class TargetError(ValueError):
     """The target is not one that a request line may carry."""
 
 
-def split(raw: bytes) -> Target:
+def split(raw: bytes, method: str = "GET") -> Target:
     """Take a target apart; the host of an absolute one is ignored.
+
+    `method` matters for CONNECT only, whose target may be a host.
 
     Raises: TargetError for control bytes, bad escapes, and what is neither path nor URL.
     """
@@ -37,7 +45,7 @@ def split(raw: bytes) -> Target:
         raise TargetError("control byte or space in the target")
     path, _, query = raw.partition(b"?")
     if path[:1] != b"/":
-        path = _path_of_url(path)
+        path = _path_of_url(b"http://" + path if method == "CONNECT" else path)
     if b"%" in path:
         try:
             path = unescape(path)
@@ -47,13 +55,32 @@ def split(raw: bytes) -> Target:
 
 
 def _path_of_url(text: bytes) -> bytes:
-    """Return the path of `*` or of an absolute URL."""
+    """Return the path of `*` or of an absolute URL; what has a scheme and no slash has none."""
     if text == b"*":
         return text
-    match = _ABSOLUTE.match(text)
-    if match is None:
+    scheme = _SCHEME.match(text)
+    if scheme is None:
         raise TargetError("neither a path nor a URL")
-    return text[match.end() :]
+    rest = text[scheme.end() :]
+    if not rest.startswith(b"//"):
+        return rest if rest[:1] == b"/" else b""
+    authority, slash, path = rest[2:].partition(b"/")
+    _check_authority(authority)
+    return slash + path
+
+
+def _check_authority(text: bytes) -> None:
+    """Raise TargetError unless `text` is a host, perhaps with a user before and a port after."""
+    user, _, host = text.rpartition(b"@")
+    mark = b"]" if host[:1] == b"[" else b":"
+    place = host.rfind(mark)
+    if mark == b"]":
+        if place < 0:
+            raise TargetError("an open bracket in the host of a URL")
+        place += 1
+    port = host[place:] if place >= 0 else b""
+    if not (_USER.fullmatch(user) and _HOST.fullmatch(host) and _PORT.fullmatch(port)):
+        raise TargetError("no host in the URL")
 
 
 def clean(path: bytes) -> bytes:

@@ -168,13 +168,6 @@ def test_truncated_bodies_are_answered_alike(pair: Pair, data: bytes) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("case", differences.EDGES)
-def test_edges_that_differ_are_listed(pair: Pair, case: str) -> None:
-    data, half_close = differences.EDGES[case].data, differences.EDGES[case].half_close
-    ours, theirs = pair.ask(data, half_close=half_close)
-    assert ours != theirs
-
-
 COUNTED = (
     ("PUT", "/a", "value=1"),
     ("PUT", "/a", "value=2"),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy.http.connection import HEAD_BYTES_MAX, Limits
+from etcdpy.http.connection import Limits
+from etcdpy.http.heads import HEAD_BYTES_MAX
 from etcdpy.http.keys import FORM_BYTES_MAX
 from tests.http.rawsocket import (
     FORM_HEAD,

@@ -1,0 +1,265 @@
+"""Request heads: where one ends, what etcd's HTTP server makes of it, and which words refuse it.
+
+A file of its own because this decides what is a request at all, for every protocol in front of
+the handlers.  Pure: bytes come in, a `Head` or the bytes of a refusal go out.  Rules for changing
+it: Go's net/http is the measure, in what it takes, in what it refuses and in the order of its
+checks; two readers of one stream that disagree about where a request ends are a security hole,
+so nothing behind this file parses a head again.
+Source: spec/keys.md sections 1 and 19, spec/errors.md section 4; RFC 9112.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from etcdpy.http import target as targets
+from etcdpy.http import wire
+from etcdpy.http.form import go_quote
+
+# Go allows a head of 1 MiB and 4 KiB of slack for its own buffering.
+HEAD_BYTES_MAX = 1024 * 1024 + 4096
+
+#: The size of a body that comes in chunks.
+CHUNKED = -1
+
+# What a connection ends with when etcd's multiplexer finds no HTTP/1 in the first line.
+SILENCE = b""
+
+# Blocks of header lines repeat from request to request; so many are remembered, of so many bytes.
+_BLOCKS_MAX = 256
+_BLOCK_BYTES_MAX = 1024
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
+_HOST = re.compile(rb"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH = re.compile(rb"0*[0-9]{0,19}")
+_LENGTH_MAX = (1 << 63) - 1
+_BAD_TRAILERS = frozenset((b"transfer-encoding", b"trailer", b"content-length"))
+_BLANK = b" \t"
+
+_BAD_REQUEST = wire.refusal(400)
+_NO_HOST = wire.refusal(400, ": missing required Host header")
+_BAD_HOST = wire.refusal(400, ": malformed Host header")
+_BAD_NAME = wire.refusal(400, ": invalid header name")
+_BAD_VALUE = wire.refusal(400, ": invalid header value")
+_BAD_VERSION = wire.refusal(505, ": unsupported protocol version")
+
+
+class Fields(NamedTuple):
+    """A block of header lines; with a `refusal` nothing else counts."""
+
+    headers: CIMultiDictProxy[str]
+    body_size: int
+    is_kept: bool
+    refusal: bytes = b""
+
+
+class Head(NamedTuple):
+    """A request without its body, whose size is in bytes, or CHUNKED."""
+
+    method: str
+    target: bytes
+    is_http10: bool
+    fields: Fields
+
+
+class FieldError(ValueError):
+    """A line that is no header line; `cause` is Go's text."""
+
+    def __init__(self, cause: bytes) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def find_end(data: bytes | bytearray, start: int = 0) -> int:
+    """Return the position after the empty line that ends a head or trailer, -1 for none.
+
+    Lines end with LF; a CR before it belongs to the end.
+    """
+    end = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, end if end >= 0 else len(data))
+    if bare >= 0:
+        return bare + 2
+    return end + 3 if end >= 0 else -1
+
+
+def split_fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield names and values; a line that begins with a blank goes on with the one before.
+
+    Names are as they came, but no name is empty: Go leaves such lines out.
+
+    Raises: FieldError.
+    """
+    lines = [line.removesuffix(b"\r") for line in block.split(b"\n")]
+    if lines[0][:1] in (b" ", b"\t"):
+        raise FieldError(b"malformed MIME header initial line: %b" % lines[0])
+    number, count = 0, len(lines)
+    while number < count and lines[number]:
+        line = lines[number].strip(_BLANK)
+        if b":" not in line:
+            raise FieldError(b"malformed MIME header: missing colon: %b" % go_quote(lines[number]))
+        number += 1
+        while number < count and lines[number][:1] in (b" ", b"\t"):
+            line += b" " + lines[number].strip(_BLANK)
+            number += 1
+        name, _, value = line.partition(b":")
+        if name:
+            yield name, value.lstrip(_BLANK)
+
+
+def read_fields(block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
+    """Return what a block of header lines says; it ends with the empty line."""
+    try:
+        fields = list(split_fields(block))
+    except FieldError:
+        return _refused(_BAD_REQUEST)
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        values.setdefault(name.lower(), []).append(value)
+    size, refusal = _body_size(values, is_http10=is_http10)
+    refusal = refusal or _refuse_names(fields, values.get(b"host", []), needs_host=needs_host)
+    if refusal:
+        return _refused(refusal)
+    headers = CIMultiDict((_text(name), _text(value)) for name, value in fields)
+    connection = values.get(b"connection", [])
+    if is_http10:  # and then "close" beside it has no meaning to Go
+        is_kept = b"keep-alive" in _options(connection[:1])
+    else:
+        is_kept = b"close" not in _options(connection)
+    return Fields(CIMultiDictProxy(headers), size, is_kept)
+
+
+def _refused(refusal: bytes) -> Fields:
+    return Fields(CIMultiDictProxy(CIMultiDict()), 0, is_kept=False, refusal=refusal)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _options(values: list[bytes]) -> set[bytes]:
+    """Return the lower-case members of headers that are lists."""
+    return {option.strip(_BLANK).lower() for value in values for option in value.split(b",")}
+
+
+def _body_size(values: dict[bytes, list[bytes]], *, is_http10: bool) -> tuple[int, bytes]:
+    """Return the body's size, and the refusal of headers that leave it in doubt.
+
+    HTTP/1.0 has no transfer encodings.  A length beside chunks is refused as RFC 9112 allows;
+    Go drops it.
+    """
+    if len(values.get(b"host", [])) > 1:
+        return 0, _BAD_REQUEST
+    encodings = [] if is_http10 else values.get(b"transfer-encoding", [])
+    lengths = {value.strip() for value in values.get(b"content-length", [])}
+    if not encodings:
+        return _read_length(lengths)
+    if len(encodings) > 1 or encodings[0].lower() != b"chunked":
+        return 0, wire.UNSUPPORTED_ENCODING
+    if lengths or not _BAD_TRAILERS.isdisjoint(_options(values.get(b"trailer", []))):
+        return 0, _BAD_REQUEST
+    return CHUNKED, b""
+
+
+def _read_length(lengths: set[bytes]) -> tuple[int, bytes]:
+    """Return the one length that is given, 0 for none, or the refusal of several and of others."""
+    if len(lengths) > 1:
+        return 0, _BAD_REQUEST
+    digits = lengths.pop() if lengths else b""
+    if not _LENGTH.fullmatch(digits):
+        return 0, _BAD_REQUEST
+    size = int(digits or b"0")
+    return (size, b"") if size <= _LENGTH_MAX else (0, _BAD_REQUEST)
+
+
+def _refuse_names(
+    fields: list[tuple[bytes, bytes]], hosts: list[bytes], *, needs_host: bool
+) -> bytes:
+    """Return the refusal that a host, a name or a value deserves, empty for none."""
+    if needs_host and not hosts:
+        return _NO_HOST
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        return _BAD_HOST
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name):
+            return _BAD_NAME
+        if _CONTROL.search(value):
+            return _BAD_VALUE
+    return b""
+
+
+class _Line(NamedTuple):
+    method: str
+    target: bytes
+    major: int
+    minor: int
+
+
+def _read_line(line: bytes, *, is_muxed: bool) -> _Line | bytes:
+    """Return a request line's parts, or its refusal."""
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.partition(b" ")
+    match = _VERSION.fullmatch(version)
+    if match is None or (is_muxed and match[1] != b"1"):
+        return SILENCE if is_muxed else _BAD_REQUEST
+    if not _TOKEN.fullmatch(method):
+        return _BAD_REQUEST
+    return _Line(method.decode("ascii"), target, int(match[1]), int(match[2]))
+
+
+class HeadReader:
+    """Judges heads, and remembers what blocks of header lines say, for they repeat.
+
+    One serves all connections of a port.  `is_muxed` says that etcd looks at the first line of a
+    connection to this port itself, before Go does.
+    """
+
+    __slots__ = ("_blocks", "_is_muxed")
+
+    def __init__(self, *, is_muxed: bool) -> None:
+        self._is_muxed = is_muxed
+        # (block, is HTTP/1.0, needs a host) to its meaning
+        self._blocks: dict[tuple[bytes, bool, bool], Fields] = {}
+
+    def read(self, head: bytes, *, is_first: bool) -> Head | bytes:
+        """Return what a whole head says, or the bytes that end the connection, maybe none."""
+        first, _, block = head.partition(b"\n")
+        line = _read_line(first.removesuffix(b"\r"), is_muxed=is_first and self._is_muxed)
+        if isinstance(line, bytes):
+            return line
+        is_http10 = line.major == 1 and line.minor == 0
+        needs_host = not is_http10 and line.method != "CONNECT"
+        if line.major != 1:
+            return _refuse_target(line) or _BAD_VERSION
+        fields = self._read_fields(block, is_http10=is_http10, needs_host=needs_host)
+        if fields.refusal:
+            return _refuse_target(line) or fields.refusal
+        return Head(line.method, line.target, is_http10, fields)
+
+    def refuse_line(self, line: bytes, *, is_first: bool) -> bytes | None:
+        """Return the refusal of a first line without its end, None for a good one."""
+        read = _read_line(line.removesuffix(b"\r"), is_muxed=is_first and self._is_muxed)
+        return read if isinstance(read, bytes) else _refuse_target(read) or None
+
+    def _read_fields(self, block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
+        key = (block, is_http10, needs_host)
+        fields = self._blocks.get(key)
+        if fields is None:
+            fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
+            if len(block) <= _BLOCK_BYTES_MAX:
+                if len(self._blocks) >= _BLOCKS_MAX:
+                    self._blocks.clear()
+                self._blocks[key] = fields
+        return fields
+
+
+def _refuse_target(line: _Line) -> bytes:
+    """Return the refusal of a target, which Go looks at before any header; empty for none."""
+    try:
+        targets.split(line.target, line.method)
+    except targets.TargetError:
+        return _BAD_REQUEST
+    return b""
