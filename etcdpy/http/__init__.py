@@ -8,7 +8,8 @@ The main object is `app.HttpServer`, one for the client port and one for the pee
     await server.stop()             # cuts
 
 A request passes `connection` (aiohttp's protocol with etcd's manners), `app` (the adapter),
-`routes` (which face), then a face.  The keys API is made of pure functions: `target`, `form`,
+`routes` (which face), then a face.  `receiver`, `heads` and `chunks` turn bytes into requests or
+refusals by etcd's rules, without I/O.  The keys API is made of pure functions: `target`, `form`,
 `params` and `keys` read a request, `events`, `gojson` and `wire` write the answer, `watch` feeds
 a client that waits.  Only `app` and `connection` know aiohttp, so that another protocol can stand
 in front of the same functions.

@@ -224,24 +224,9 @@ class HttpServer:
             return connection.refuse(400)
         if isinstance(match, Match) and match.route.is_raft:
             return await self._serve_raft(request, match.path, connection, framing)
-        if request.body_exists:
-            framing = self._frame_unread(request, connection, framing)
         if isinstance(match, Response):
-            return connection.respond(match, framing)
+            return connection.respond(match, _frame_unread(request, connection, framing))
         return await self._serve_face(request, match, connection, framing)
-
-    def _frame_unread(
-        self, request: web.BaseRequest, connection: Connection, framing: Framing
-    ) -> Framing:
-        """Return the framing of an answer to a request whose body is not read.
-
-        The connection ends where that body may never come, or is too much to throw away.
-        """
-        if _is_waiting(request):
-            connection.expect_no_body()
-        elif int(request.headers.get("Content-Length", "0")) < _UNREAD_BYTES_MAX:
-            return framing
-        return framing._replace(is_keep_alive=False)
 
     async def _serve_raft(
         self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
@@ -255,12 +240,11 @@ class HttpServer:
     ) -> Sent:
         method = request.method
         values = Request(method, match.path, match.raw_query)
+        if match.route.handler is None and method in keys.METHODS_WITH_FORM:
+            values = await self._read_form(values, request, connection)
+        framing = _frame_unread(request, connection, framing)
         if match.route.handler is not None:
             return connection.respond(await match.route.handler(self._backend, values), framing)
-        if method in keys.METHODS_WITH_FORM:
-            values = await self._read_form(values, request, connection)
-            if request.body_exists and request.content.at_eof():
-                framing = framing._replace(is_keep_alive=bool(request.keep_alive))
         return await self._serve_keys(values, connection, framing)
 
     async def _read_form(
@@ -353,5 +337,19 @@ def _expects_continue(expectation: str) -> bool:
 
 def _is_waiting(request: web.BaseRequest) -> bool:
     """Tell whether the client waits with its body to be asked for it."""
-    expectation = request.headers.get("Expect")
-    return bool(expectation) and request.body_exists and request.version != HttpVersion10
+    has_expectation = bool(request.headers.get("Expect"))
+    return has_expectation and request.body_exists and request.version != HttpVersion10
+
+
+def _frame_unread(request: web.BaseRequest, connection: Connection, framing: Framing) -> Framing:
+    """Return the framing of an answer before which the body has been read, or will not be.
+
+    The connection ends where the rest may never come, or is too much to throw away.
+    """
+    if request.content.at_eof():
+        return framing
+    if _is_waiting(request):
+        connection.expect_no_body()
+    elif int(request.headers.get("Content-Length") or "0") < _UNREAD_BYTES_MAX:
+        return framing
+    return framing._replace(is_keep_alive=False)

@@ -277,16 +277,16 @@ class Connection(RequestHandler):
         if fields.body_size:
             payload = StreamReader(self, self._read_bufsize, loop=self._loop)
         message = RawRequestMessage(
-            method=head.method,
-            path=head.target.decode("utf-8", "surrogateescape"),
-            version=HttpVersion10 if head.is_http10 else HttpVersion11,
-            headers=fields.headers,
-            raw_headers=(),
-            should_close=not fields.is_kept,
-            compression=None,
-            upgrade=False,
-            chunked=fields.body_size == CHUNKED,
-            url=_NO_URL,
+            head.method,
+            head.target.decode("utf-8", "surrogateescape"),
+            HttpVersion10 if head.is_http10 else HttpVersion11,
+            fields.headers,
+            (),
+            not fields.is_kept,
+            None,  # no compression is undone
+            False,  # nor an upgrade made
+            fields.body_size == CHUNKED,
+            _NO_URL,
         )
         self._last_payload = payload
         self._queue(message, payload)

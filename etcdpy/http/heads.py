@@ -31,6 +31,10 @@ SILENCE = b""
 _BLOCKS_MAX = 256
 _BLOCK_BYTES_MAX = 1024
 
+# The lines of nearly all requests, without a regular expression.
+_METHODS = {name: name.decode() for name in (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE")}
+_VERSIONS = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _HOST = re.compile(rb"[!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]*")
@@ -80,7 +84,7 @@ def find_end(data: bytes | bytearray, start: int = 0) -> int:
     Lines end with LF; a CR before it belongs to the end.
     """
     end = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, end if end >= 0 else len(data))
+    bare = data.find(b"\n\n", start, end + 1 if end >= 0 else len(data))
     if bare >= 0:
         return bare + 2
     return end + 3 if end >= 0 else -1
@@ -171,7 +175,7 @@ def _read_length(lengths: set[bytes]) -> tuple[int, bytes]:
     digits = lengths.pop() if lengths else b""
     if not _LENGTH.fullmatch(digits):
         return 0, _BAD_REQUEST
-    size = int(digits or b"0")
+    size = int(digits.lstrip(b"0") or b"0")
     return (size, b"") if size <= _LENGTH_MAX else (0, _BAD_REQUEST)
 
 
@@ -194,20 +198,25 @@ def _refuse_names(
 class _Line(NamedTuple):
     method: str
     target: bytes
-    major: int
-    minor: int
+    version: tuple[int, int]
 
 
 def _read_line(line: bytes, *, is_muxed: bool) -> _Line | bytes:
     """Return a request line's parts, or its refusal."""
-    method, _, rest = line.partition(b" ")
-    target, _, version = rest.partition(b" ")
-    match = _VERSION.fullmatch(version)
-    if match is None or (is_muxed and match[1] != b"1"):
-        return SILENCE if is_muxed else _BAD_REQUEST
-    if not _TOKEN.fullmatch(method):
-        return _BAD_REQUEST
-    return _Line(method.decode("ascii"), target, int(match[1]), int(match[2]))
+    name, _, rest = line.partition(b" ")
+    target, _, protocol = rest.partition(b" ")
+    version = _VERSIONS.get(protocol)
+    if version is None:
+        match = _VERSION.fullmatch(protocol)
+        if match is None or (is_muxed and match[1] != b"1"):
+            return SILENCE if is_muxed else _BAD_REQUEST
+        version = int(match[1]), int(match[2])
+    method = _METHODS.get(name)
+    if method is None:
+        if not _TOKEN.fullmatch(name):
+            return _BAD_REQUEST
+        method = name.decode("ascii")
+    return _Line(method, target, version)
 
 
 class HeadReader:
@@ -230,9 +239,9 @@ class HeadReader:
         line = _read_line(first.removesuffix(b"\r"), is_muxed=is_first and self._is_muxed)
         if isinstance(line, bytes):
             return line
-        is_http10 = line.major == 1 and line.minor == 0
+        is_http10 = line.version == (1, 0)
         needs_host = not is_http10 and line.method != "CONNECT"
-        if line.major != 1:
+        if line.version[0] != 1:
             return _refuse_target(line) or _BAD_VERSION
         fields = self._read_fields(block, is_http10=is_http10, needs_host=needs_host)
         if fields.refusal:

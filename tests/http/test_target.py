@@ -22,6 +22,12 @@ from etcdpy.http.target import TargetError
         (b"http://h/a?b", b"/a", b"b"),
         (b"HTTP://user@h:1", b"", b""),
         (b"x+y-z.1://h/a", b"/a", b""),
+        (b"http:/a", b"/a", b""),
+        (b"foo:bar?b", b"", b"b"),
+        (b"http://u%20:p@a:b:1/a", b"/a", b""),
+        (b"http://[::1]:3/a", b"/a", b""),
+        (b"http://[fe80::1%25en0]/a", b"/a", b""),
+        (b"http://%c3%a9\xc3\xa9%25/a", b"/a", b""),
     ],
 )
 def test_a_target_is_taken_apart(raw: bytes, path: bytes, query: bytes) -> None:
@@ -29,7 +35,12 @@ def test_a_target_is_taken_apart(raw: bytes, path: bytes, query: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"foo", b"/a b", b"/a\x00", b"/\x7f", b"/%", b"/%2", b"/%zz", b"?x", b"1x://h/"]
+    "raw",
+    [
+        *(b"", b"foo", b"/a b", b"/a\x00", b"/\x7f", b"/%", b"/%2", b"/%zz", b"?x", b"1x://h/"),
+        *(b"http://[::1/a", b"http://[::1]x/a", b"http://h:x/a", b"http://h:1:/a:b\x00"),
+        *(b"http://a[b@h/a", b"http://u%zz@h/a", b"http://%41/a", b"http://{}/a"),
+    ],
 )
 def test_what_no_request_line_can_carry_is_refused(raw: bytes) -> None:
     with pytest.raises(TargetError):
@@ -74,3 +85,17 @@ def test_a_redirect_escapes_the_path_and_keeps_the_query() -> None:
     assert location == escaped + b"?x=%zz&'\"<%ff"
     html = escaped.replace(b"&", b"&amp;") + b"?x=%zz&amp;&#39;&#34;&lt;\xff"
     assert page == b'<a href="%b">Moved Permanently</a>.\n\n' % html
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"), [(b"x:80", b""), (b"x", b""), (b"/a", b"/a"), (b"", b""), (b"x/a", b"/a")]
+)
+def test_the_target_of_connect_is_a_host_or_a_path(raw: bytes, path: bytes) -> None:
+    assert target.split(raw, "CONNECT") == (path, b"")
+
+
+def test_long_hosts_are_judged_in_linear_time() -> None:
+    for unit in (b":", b"a:", b"%25", b"@", b"["):
+        host = unit * (1_000_000 // len(unit))
+        with pytest.raises(TargetError):
+            target.split(b"http://%b\\/" % host)
