@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from tests.conformance.transcript import Step
 
+END = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
 # Scenarios that cannot pass as a whole yet.
 MISSING = {
     "auth_guest_denied": "users and roles (/v2/auth) are not there yet",
@@ -89,5 +91,11 @@ EDGES = {
         b"GET /version HTTP/1.1\r\nHost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "505, as for every version of HTTP that is not spoken; etcd makes an exception of this one,"
         " to answer 400",
+    ),
+    "unread chunks": Edge(
+        b"PUT /none HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n0\r\n\r\n" % (300_000, bytes(300_000)) + END,
+        "answered at once and read to its end, after which the connection goes on; etcd reads"
+        " 256 KiB before it answers, and closes if that was not all",
     ),
 }
