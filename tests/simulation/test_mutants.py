@@ -28,7 +28,6 @@ QUICK = (
     "proposal sent twice: a forward is kept and sent again",
     "proposal taken twice: a second delivery is not recognised",
     "read index given out before an own-term commit",
-    "read without a quorum",
     "stale append response moves match back",
     "transfer that leaves two leaders",
     "vote granted before the fsync",
@@ -41,6 +40,7 @@ QUICK_SEEDS = 12
 BY_TRANSCRIPT = (
     "campaign with an unapplied change",
     "log check skipped in a vote",
+    "read without a quorum",
     "second change proposed before the first is applied",
     "snapshot installed over newer entries",
     "two votes in one term",

@@ -106,7 +106,6 @@ def test_strangers_are_told_and_left_alone() -> None:
     files = simulated()
     put(files, f"{DATA}/junk")
     put(files, f"{DATA}/member")
-    put(files, f"{DATA}/fixtures/client/cert.pem")
     data_dir, _ = open_store(files)
     assert data_dir.strangers == ("junk", "member")
     data_dir.close()
