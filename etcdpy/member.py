@@ -94,7 +94,6 @@ class Member:
         self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
         self._tree = start.tree
-        self._is_new = start.is_new
         self.member_id = start.member_id
         self._cluster_id = start.cluster_id
         self._loop = asyncio.get_running_loop()

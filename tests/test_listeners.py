@@ -6,12 +6,7 @@ import pytest
 
 from etcdpy.errors import ConfigError
 from etcdpy.listeners import close_listeners, listening_address, open_listeners
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.harness.process import free_port
 
 
 def test_one_socket_for_each_distinct_address() -> None:

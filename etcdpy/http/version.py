@@ -3,18 +3,16 @@
 Source: spec/observability.md section 1.
 """
 
+from etcdpy import ETCD_VERSION
 from etcdpy.http import gojson
 from etcdpy.http.backend import Backend
 from etcdpy.http.wire import JSON_TYPE, Request, Response
-
-# The release whose behaviour this server has; clients decide by it what they may ask for.
-SERVER_VERSION = "3.4.23"
 
 
 async def get_version(backend: Backend, request: Request) -> Response:
     """Answer GET /version."""
     versions = {
-        "etcdserver": SERVER_VERSION,
+        "etcdserver": ETCD_VERSION,
         "etcdcluster": backend.cluster_version or "not_decided",
     }
     return Response(200, JSON_TYPE, gojson.dumps(versions))

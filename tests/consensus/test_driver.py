@@ -117,6 +117,14 @@ class Rig:
             installer=self,
         )
 
+    async def propose_and_hold(self, data: bytes) -> None:
+        """Propose, and return when the thread is in the midst of writing it; the gate is shut."""
+        self.storage.gate.clear()
+        self.storage.began.clear()
+        self.driver.propose(data)
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, self.storage.began.wait, DEADLINE_S)
+
     def _on_soft_state(self, soft_state: SoftState) -> None:
         self.soft_states.append(soft_state)
         self.collector.changed.set()
@@ -192,11 +200,7 @@ def test_proposals_of_one_turn_are_one_frame_and_applied_in_order() -> None:
 def test_what_arrives_while_a_write_is_going_on_is_one_further_frame() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
-        rig.storage.gate.clear()
-        rig.storage.began.clear()
-        rig.driver.propose(b"a")
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        await rig.propose_and_hold(b"a")
         frames = len(rig.storage.frames)
         rig.driver.propose(b"b")
         await asyncio.sleep(0)
@@ -208,7 +212,7 @@ def test_what_arrives_while_a_write_is_going_on_is_one_further_frame() -> None:
         written = [[entry.data for entry in frame[1]] for frame in rig.storage.frames[frames:]]
         assert written == [[b"a"], [b"b", b"c"]]
         await rig.driver.stop()
-        await loop.shutdown_default_executor()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     run(main)
 
@@ -303,11 +307,7 @@ def test_an_unforeseen_error_in_a_batch_is_fatal_too() -> None:
 def test_stop_applies_what_is_being_written_and_refuses_what_comes_later() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
-        rig.storage.gate.clear()
-        rig.storage.began.clear()
-        rig.driver.propose(b"a")
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        await rig.propose_and_hold(b"a")
         rig.driver.propose(b"late")
         stopping = asyncio.create_task(rig.driver.stop())
         await asyncio.sleep(0)
@@ -321,7 +321,7 @@ def test_stop_applies_what_is_being_written_and_refuses_what_comes_later() -> No
             b"etcdserver: server stopped",
         )
         await rig.driver.stop()
-        await loop.shutdown_default_executor()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     run(main)
 
@@ -573,17 +573,13 @@ def test_a_write_that_fails_while_stopping_is_told() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
         rig.storage.error = FatalError("disk full")
-        rig.storage.gate.clear()
-        rig.storage.began.clear()
-        rig.driver.propose(b"a")
-        loop = asyncio.get_running_loop()
-        assert await loop.run_in_executor(None, rig.storage.began.wait, DEADLINE_S)
+        await rig.propose_and_hold(b"a")
         stopping = asyncio.create_task(rig.driver.stop())
         await asyncio.sleep(0)
         rig.storage.gate.set()
         await stopping
         assert [str(error) for error in rig.fatal] == ["disk full"]
         assert rig.collector.datas == []
-        await loop.shutdown_default_executor()
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     run(main)
