@@ -1,7 +1,7 @@
 """The errors that cross package borders, and the table of the API's error codes.
 
 A leaf: it imports nothing of ours and everything may import it.  An error's class says whose
-fault it is and therefore how it ends; see the four classes below.
+fault it is and therefore how it ends; see the classes below.
 Source: spec/errors.md of the reference recordings (etcd 3.4.23).
 """
 
@@ -70,6 +70,18 @@ class EtcdError(Exception):
     def __str__(self) -> str:
         text = ERROR_TEXTS[self.code].message
         return f"{self.code}: {text} ({self.cause.decode('utf-8', 'replace')}) [{self.index}]"
+
+
+class ReconfigurationError(Exception):
+    """A change of the members has no effect; `cause` is etcd's text, `member_id` whom it was about.
+
+    The texts of refusals by the cluster's own state are the values of `tree.members.MemberRefusal`.
+    """
+
+    def __init__(self, cause: str, member_id: int) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.member_id = member_id
 
 
 class ConfigError(Exception):

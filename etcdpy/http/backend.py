@@ -61,6 +61,18 @@ class Backend(Protocol):
     def members(self) -> list[Member]:
         """Return all members, ascending by id."""
 
+    async def add_member(self, peer_urls: tuple[str, ...]) -> Member:
+        """Add a member that will be reached at `peer_urls` (ascending), and return it.
+
+        Raises: ReconfigurationError.
+        """
+
+    async def update_member(self, member_id: int, peer_urls: tuple[str, ...]) -> None:
+        """Give a member other peer URLs (ascending).  Raises: ReconfigurationError."""
+
+    async def remove_member(self, member_id: int) -> None:
+        """Remove a member for good.  Raises: ReconfigurationError."""
+
     def leader(self) -> Member | None:
         """Return the leader, None while there is none."""
 
