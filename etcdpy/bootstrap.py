@@ -100,11 +100,6 @@ def plan_new_cluster(
             key=lambda founder: founder.id,
         )
     )
-    if len(founders) > 1:
-        raise ConfigError(
-            f"--initial-cluster names {len(founders)} members;"
-            " this version of etcdpy runs clusters of one"
-        )
     return NewCluster(
         cluster_id=derive_cluster_id(founder.id for founder in founders),
         local_id=derive_member_id(initial_cluster[name], token),
@@ -156,7 +151,11 @@ def _check_distinct_urls(initial_cluster: Mapping[str, Sequence[str]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StartUp:
-    """What a member starts with: who it is, its log, and its tree at the newest snapshot."""
+    """What a member starts with: who it is, its log, and its tree at the newest snapshot.
+
+    `remotes` are the members that a joiner has learned of, itself included, before its own log
+    tells it of them; empty but for one that joins.
+    """
 
     member_id: int
     cluster_id: int
@@ -164,12 +163,13 @@ class StartUp:
     tree: Tree
     is_new: bool
     notes: tuple[Note, ...] = ()
+    remotes: tuple[Member, ...] = ()
 
 
-def start_up(config: Config, data_dir: DataDir) -> StartUp:
+async def start_up(config: Config, data_dir: DataDir) -> StartUp:
     """Found the cluster that `config` describes, or go on with what `data_dir` holds.
 
-    Blocking.
+    Disk work blocks the loop: nothing else runs on it yet.
     Raises: ConfigError for settings that can't found a cluster; FatalError for a disk that can't
         be used or that holds what this version can't read.
     """

@@ -84,7 +84,7 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals:
 
     Raises: FatalError when the reason was a fault.
     """
-    start = start_up(config, held.data_dir)
+    start = await start_up(config, held.data_dir)
     for note in start.notes:
         store_log.warning("%s", note)
     hard_state, meta = start.storage.initial_state()

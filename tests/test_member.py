@@ -35,7 +35,7 @@ async def running(path: Path, **settings: object) -> AsyncIterator[Member]:
     config = Config.model_validate({"data_dir": str(path), **settings})
     data_dir = DataDir.open(OsFiles(), config.data_dir, config.wal_dir)
     try:
-        member = Member(config, start_up(config, data_dir))
+        member = Member(config, await start_up(config, data_dir))
         try:
             await member.start(open_listeners(ANY_PORT), open_listeners(ANY_PORT))
             await until(lambda: member.cluster_version is not None)
