@@ -48,10 +48,10 @@ class Connection:
         self,
         method: str,
         path: str,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request and read its whole answer.
+        """Send one request and read its whole answer; a `form` that is text is sent as it is.
 
         Raises: NotSentError when no connection could be made; OSError or HTTPException when the
         answer did not come, so that nobody knows whether the request was applied.
@@ -69,7 +69,7 @@ class Connection:
         self,
         method: str,
         path: str,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> http.client.HTTPResponse:
         """Send one request and return when the head of its answer is here (a registered watch)."""
@@ -78,7 +78,7 @@ class Connection:
                 self._http.connect()
             except OSError as error:
                 raise NotSentError(str(error)) from error
-        body = None if form is None else urlencode(form)
+        body = urlencode(form) if isinstance(form, Mapping) else form
         fields = dict(headers or {})
         if body is not None:
             fields.setdefault("Content-Type", FORM)

@@ -121,6 +121,16 @@ class Member:
         return f"http://127.0.0.1:{self.peer_port}"
 
     @property
+    def advertised_peer_url(self) -> str:
+        """Where the other members are told to reach this one."""
+        return self.peer_url
+
+    @property
+    def initial_cluster(self) -> str:
+        """The members that found the cluster, or that make it up when this one joins."""
+        return f"{self.name}={self.advertised_peer_url}"
+
+    @property
     def pid(self) -> int:
         """The process's id.  Raises: ServerError when it is not running."""
         if self._process is None:
@@ -146,24 +156,28 @@ class Member:
             "--listen-peer-urls",
             self.peer_url,
             "--initial-advertise-peer-urls",
-            self.peer_url,
+            self.advertised_peer_url,
             "--initial-cluster",
-            f"{self.name}={self.peer_url}",
+            self.initial_cluster,
             *self.options,
         ]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the process: without settings, with our sources."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
+        path = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
+        return environment
 
     def launch(self) -> None:
         """Start the process and return at once."""
         assert not self.is_running, "already running"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
-        path = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
         with self.log_path.open("ab") as log:
             self._log_offset = log.tell()
             self._process = subprocess.Popen(
                 tied(self.arguments(), self.limits),
                 cwd=self.directory,
-                env=environment,
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
