@@ -32,6 +32,8 @@ _GO_ESCAPES = {
     "\\": "\\\\",
     '"': '\\"',
 }
+#: To Go the separators of ASCII (0x1c to 0x1f) are no spaces, as they are to `str.strip`.
+_SPACES = "".join(c for c in map(chr, range(0x10000)) if c.isspace() and not "\x1c" <= c <= "\x1f")
 
 
 class UrlError(ValueError):
@@ -42,17 +44,17 @@ class Url(NamedTuple):
     """A URL that was accepted: no path, a scheme that we know, a host with a port."""
 
     scheme: str
-    userinfo: str | None
+    userinfo: str | None  # user, or user:password, escaped
     host: str  # "host:port", unescaped, with the brackets of an IPv6 address
     query: str | None
     fragment: str
 
     def __str__(self) -> str:
         """Write the URL as etcd shows it in logs and in the members list."""
-        user = "" if self.userinfo is None else quote(self.userinfo, safe="$&+,;=:~") + "@"
+        user = "" if self.userinfo is None else self.userinfo + "@"
         query = "" if self.query is None else "?" + self.query
-        fragment = "#" + quote(self.fragment, safe="$&+,/:;=?@!()*'~") if self.fragment else ""
-        return f"{self.scheme}://{user}{quote(self.host, safe=''.join(_HOST))}{query}{fragment}"
+        fragment = "#" + _escape(self.fragment, "$&+,/:;=?@!()*'~") if self.fragment else ""
+        return f"{self.scheme}://{user}{_escape(self.host, ''.join(_HOST))}{query}{fragment}"
 
 
 class HostPort(NamedTuple):
@@ -72,7 +74,7 @@ def parse_urls(texts: Iterable[str]) -> tuple[str, ...]:
 
 def parse_url(text: str) -> Url:
     """Return one listen or advertise URL.  Raises: UrlError."""
-    text = text.strip()
+    text = text.strip(_SPACES)
     url, path = _split_url(text)
     if url.scheme not in SCHEMES:
         raise UrlError(f"URL scheme must be http, https, unix, or unixs: {text}")
@@ -149,6 +151,11 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def _escape(text: str, safe: str) -> str:
+    """Return `text` with %XX for all but letters, digits and `safe`; bytes may be any."""
+    return quote(text, safe=safe, errors="surrogateescape")
+
+
 def _split_url(text: str) -> tuple[Url, str]:
     """Return the parts and the path of any URL.  Raises: UrlError in Go's words."""
     body, _, fragment = text.partition("#")
@@ -201,7 +208,8 @@ def _split_authority(text: str) -> tuple[str | None, str]:
         return None, host
     if not set(user) <= _USERINFO:
         raise ValueError("net/url: invalid userinfo")
-    return _unescape(user), host
+    # Only the first colon divides: another is written as an escape, as is one in the user's name.
+    return ":".join(_escape(_unescape(part), "$&+,;=~") for part in user.split(":", 1)), host
 
 
 def _parse_host(text: str) -> str:

@@ -16,13 +16,13 @@ from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
-from etcdpy.http import health, keys, machines, members, stats, version, wire
+from etcdpy.http import health, keys, machines, member_requests, members, stats, version, wire
 from etcdpy.http.acceptor import Acceptor
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
-from etcdpy.http.routes import Match, Route, Routes
+from etcdpy.http.routes import BodyRule, Match, Route, Routes
 from etcdpy.http.target import TargetError
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import Framing, Request, Response
@@ -31,7 +31,21 @@ DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
 CONNECTIONS_MAX = 1 << 20
 
-_KEYS = Route(None, keys.ALLOWED)
+_KEYS = Route(
+    None,
+    keys.ALLOWED,
+    body=BodyRule(keys.METHODS_WITH_FORM, keys.has_form, keys.FORM_BYTES_MAX, keys.FORM_TOO_LARGE),
+)
+_MEMBERS = Route(
+    members.serve_members,
+    members.ALLOWED,
+    body=BodyRule(
+        member_requests.METHODS_WITH_BODY,
+        member_requests.is_body_wanted,
+        member_requests.BODY_BYTES_MAX,
+        member_requests.BODY_TOO_LARGE,
+    ),
+)
 _CLIENT_FACES = {
     b"/version": Route(version.get_version, b"GET"),
     b"/health": Route(health.get_health, b"GET"),
@@ -48,10 +62,7 @@ _PEER_FACES = {
     b"/raft/snapshot": Route(None, b"POST", is_raft=True),
     b"/raft/snapshot/etcdpy": Route(None, b"POST", is_raft=True),
 }
-CLIENT_ROUTES = Routes(
-    _CLIENT_FACES,
-    {keys.PREFIX: _KEYS, members.PREFIX: Route(members.serve_members, members.ALLOWED)},
-)
+CLIENT_ROUTES = Routes(_CLIENT_FACES, {keys.PREFIX: _KEYS, member_requests.PREFIX: _MEMBERS})
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
 )
@@ -238,38 +249,40 @@ class HttpServer:
     async def _serve_face(
         self, request: web.BaseRequest, match: Match, connection: Connection, framing: Framing
     ) -> Sent:
-        method = request.method
-        values = Request(method, match.path, match.raw_query)
-        if match.route.handler is None and method in keys.METHODS_WITH_FORM:
-            values = await self._read_form(values, request, connection)
+        route = match.route
+        if route.body is not None and request.method in route.body.methods:
+            values = await self._read_body(route.body, match, request, connection)
+        else:
+            values = Request(request.method, match.path, match.raw_query)
         framing = _frame_unread(request, connection, framing)
-        if match.route.handler is not None:
-            return connection.respond(await match.route.handler(self._backend, values), framing)
+        if route.handler is not None:
+            return connection.respond(await route.handler(self._backend, values), framing)
         return await self._serve_keys(values, connection, framing)
 
-    async def _read_form(
-        self, values: Request, request: web.BaseRequest, connection: Connection
+    async def _read_body(
+        self, rule: BodyRule, match: Match, request: web.BaseRequest, connection: Connection
     ) -> Request:
-        """Return the request with its form, as far as it could be read.
+        """Return the request with its media type, and its body as far as it could be read.
 
         Raises: ConnectionError for a client that stops sending.
         """
         content_type = request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape")
-        if not keys.has_form(content_type):
-            return values._replace(content_type=content_type)
+        values = Request(request.method, match.path, match.raw_query, content_type)
+        if not rule.is_wanted(values):
+            return values
         if _is_waiting(request):
             connection.send(wire.CONTINUE)
         body, error = b"", b""
         try:
-            body = await connection.read_body(request.content, keys.FORM_BYTES_MAX)
+            body = await connection.read_body(request.content, rule.bytes_max)
         except BodyError as broken:
             error = broken.cause
         except TimeoutError as slow:
             connection.cut()
             raise ConnectionError("the request body does not come") from slow
-        if len(body) > keys.FORM_BYTES_MAX:
-            body, error = b"", keys.FORM_TOO_LARGE
-        return values._replace(content_type=content_type, body=body, body_error=error)
+        if len(body) > rule.bytes_max:
+            body, error = b"", rule.too_large
+        return values._replace(body=body, body_error=error)
 
     async def _serve_keys(self, values: Request, connection: Connection, framing: Framing) -> Sent:
         """Do what a keys request asks for."""

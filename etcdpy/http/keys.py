@@ -142,10 +142,10 @@ def _int64(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-def has_form(content_type: bytes) -> bool:
-    """Tell whether a body of that type is read; a malformed type is refused without reading."""
+def has_form(request: Request) -> bool:
+    """Tell whether the body is read: it is of a form's type, which a malformed type is not."""
     try:
-        return media_type(content_type) == FORM_TYPE
+        return media_type(request.content_type) == FORM_TYPE
     except FormError:
         return False
 

@@ -19,6 +19,15 @@ _OPTIONS_OF_SERVER = Response(200, is_bare=True)
 _BAD_ASTERISK = Response(400, is_closing=True)
 
 
+class BodyRule(NamedTuple):
+    """What of the requests' bodies a face reads; all other bodies stay unread."""
+
+    methods: frozenset[str]
+    is_wanted: Callable[[Request], bool]  # judges the head, the media type being there
+    bytes_max: int
+    too_large: bytes  # what `Request.body_error` is for a longer one
+
+
 class Route(NamedTuple):
     """One face: its handler, and its methods in the order in which a 405 names them.
 
@@ -29,6 +38,7 @@ class Route(NamedTuple):
     handler: Handler | None
     allowed: bytes
     is_raft: bool = False
+    body: BodyRule | None = None
 
 
 class Match(NamedTuple):

@@ -9,13 +9,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from etcdpy.errors import EtcdError
+from etcdpy.bootstrap import derive_member_id
+from etcdpy.errors import EtcdError, ReconfigurationError
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.gojson import format_time
 from etcdpy.tree import command as tree_command
+from etcdpy.tree import members as tree_members
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
-from etcdpy.tree.members import Member, add_member, publish, set_cluster_version
+from etcdpy.tree.members import Member, MemberRefusal, publish, set_cluster_version
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -36,7 +38,7 @@ class TreeBackend:
         self.has_leader = True
         self._started_ns = time.time_ns()
         now_ns = self._started_ns
-        add_member(self.tree, Member(MEMBER_ID, (PEER_URL,)), now_ns)
+        tree_members.add_member(self.tree, Member(MEMBER_ID, (PEER_URL,)), now_ns)
         tree_command.apply(self.tree, publish(MEMBER_ID, "default", (CLIENT_URL,), now_ns))
         tree_command.apply(self.tree, set_cluster_version("3.4.0", now_ns))
         assert self.tree.index == 3
@@ -101,10 +103,31 @@ class TreeBackend:
         self.tree.stats.gets_fail += 1
 
     def members(self) -> list[Member]:
-        return [Member(MEMBER_ID, (PEER_URL,), "default", (CLIENT_URL,))]
+        return tree_members.list_members(self.tree)
+
+    async def add_member(self, peer_urls: tuple[str, ...]) -> Member:
+        now_ns = self.now_ns()
+        member = Member(derive_member_id(peer_urls, str(now_ns // 1_000_000_000)), peer_urls)
+        self._settle(member.id, tree_members.add_member(self.tree, member, now_ns))
+        return member
+
+    async def update_member(self, member_id: int, peer_urls: tuple[str, ...]) -> None:
+        refusal = tree_members.update_member_urls(self.tree, member_id, peer_urls, self.now_ns())
+        self._settle(member_id, refusal)
+
+    async def remove_member(self, member_id: int) -> None:
+        self._settle(member_id, tree_members.remove_member(self.tree, member_id, self.now_ns()))
+
+    def _settle(self, member_id: int, refusal: MemberRefusal | None) -> None:
+        """End a change of the configuration, which has its place in the log either way."""
+        self.commit += 1
+        if refusal is not None:
+            raise ReconfigurationError(refusal.value, member_id)
 
     def leader(self) -> Member | None:
-        return self.members()[0] if self.has_leader else None
+        if not self.has_leader:
+            return None
+        return next(member for member in self.members() if member.id == MEMBER_ID)
 
     def store_stats(self) -> Mapping[str, int]:
         return self.tree.stats.as_json(self.tree.hub.count)

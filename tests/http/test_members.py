@@ -1,30 +1,73 @@
 """/v2/members and the peer port's /members."""
 
+import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
 
+from etcdpy.errors import ReconfigurationError
 from etcdpy.http.members import get_peer_members, serve_members
-from etcdpy.tree.members import Member
-from tests.http.backend import TreeBackend
+from etcdpy.http.wire import Request, Response
+from etcdpy.tree.members import Member, MemberRefusal
+from tests.http.backend import CLIENT_URL, MEMBER_ID, PEER_URL, TreeBackend
 from tests.http.faces import ask
 
 STARTED = Member(0x5302E706B84D961, ("http://p:1", "http://p:2"), "s1", ("http://c:1",))
 UNSTARTED = Member(0xF000000000000000, ("http://q:1",))
 ID_LINE = b"X-Etcd-Cluster-Id: c8730d66636ff140\r\n"
+SHOWN = {
+    "id": f"{MEMBER_ID:x}",
+    "name": "default",
+    "peerURLs": [PEER_URL],
+    "clientURLs": [CLIENT_URL],
+}
+OWN_PATH = b"/v2/members/%x" % MEMBER_ID
+JSON = b"application/json"
 
 
 @pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> TreeBackend:
+def listed(monkeypatch: pytest.MonkeyPatch) -> TreeBackend:
+    """A backend with a started and an unstarted member."""
     one = TreeBackend()
     monkeypatch.setattr(one, "members", lambda: [STARTED, UNSTARTED])
     return one
 
 
+@pytest.fixture
+def backend() -> TreeBackend:
+    return TreeBackend()
+
+
+def change(
+    backend: TreeBackend, method: str, path: bytes, *peer_urls: str, body: bytes | None = None
+) -> Response:
+    """Return the answer to a change, which brings the URLs as JSON."""
+    if body is None:
+        body = json.dumps({"peerURLs": peer_urls}).encode()
+    request = Request(method, path, content_type=JSON, body=body)
+
+    async def run() -> Response:
+        return await serve_members(backend, request)
+
+    return asyncio.run(run())
+
+
+def add(backend: TreeBackend, *peer_urls: str) -> dict[str, Any]:
+    """Add a member and return its JSON object."""
+    response = change(backend, "POST", b"/v2/members", *peer_urls)
+    assert response.status == 201
+    shown: dict[str, Any] = json.loads(response.body)
+    return shown
+
+
+# Reading
+
+
 @pytest.mark.parametrize("path", [b"/v2/members", b"/v2/members/"])
-def test_the_list_shows_every_field_of_every_member(backend: TreeBackend, path: bytes) -> None:
-    response = ask(serve_members, backend, path)
+def test_the_list_shows_every_field_of_every_member(listed: TreeBackend, path: bytes) -> None:
+    response = ask(serve_members, listed, path)
     assert response.status == 200
     assert response.headers == b"Content-Type: application/json\r\n" + ID_LINE
     assert response.body == (
@@ -36,7 +79,7 @@ def test_the_list_shows_every_field_of_every_member(backend: TreeBackend, path: 
 
 def test_the_leader_is_one_member(backend: TreeBackend) -> None:
     response = ask(serve_members, backend, b"/v2/members/leader")
-    assert json.loads(response.body)["id"] == "5302e706b84d961"
+    assert json.loads(response.body) == SHOWN
     assert response.body.endswith(b"}\n")
 
 
@@ -47,23 +90,163 @@ def test_no_leader_is_503(backend: TreeBackend) -> None:
 
 
 @pytest.mark.parametrize("rest", [b"x", b"5302e706b84d961", b"leader/", b"leader/x"])
-def test_anything_below_is_not_found(backend: TreeBackend, rest: bytes) -> None:
-    response = ask(serve_members, backend, b"/v2/members/" + rest)
+def test_anything_below_is_not_found(listed: TreeBackend, rest: bytes) -> None:
+    response = ask(serve_members, listed, b"/v2/members/" + rest)
     assert (response.status, response.body) == (404, b'{"message":"Not found"}')
     assert ID_LINE in response.headers
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_changes_are_refused(backend: TreeBackend, method: str) -> None:
-    response = ask(serve_members, backend, b"/v2/members", method)
-    assert (response.status, response.body) == (500, b'{"message":"Internal Server Error"}')
-
-
-def test_peers_see_numbers_and_no_empty_fields(backend: TreeBackend) -> None:
-    response = ask(get_peer_members, backend)
+def test_peers_see_numbers_and_no_empty_fields(listed: TreeBackend) -> None:
+    response = ask(get_peer_members, listed)
     rows: Any = json.loads(response.body)
     assert rows[0]["id"] == 0x5302E706B84D961
     assert list(rows[0]) == ["id", "peerURLs", "name", "clientURLs"]
     assert list(rows[1]) == ["id", "peerURLs"]
     assert ID_LINE in response.headers
     assert response.body.endswith(b"]\n")
+
+
+# Changing
+
+
+@pytest.mark.parametrize("rest", [b"", b"/", b"/zz", b"/leader"])
+def test_an_added_member_is_answered_whole_and_listed(backend: TreeBackend, rest: bytes) -> None:
+    response = change(backend, "POST", b"/v2/members" + rest, "http://b:1", "http://a:1")
+    shown = json.loads(response.body)
+    assert response == Response(
+        201,
+        b"Content-Type: application/json\r\n" + ID_LINE,
+        b'{"id":"%b","name":"","peerURLs":["http://a:1","http://b:1"],"clientURLs":[]}\n'
+        % shown["id"].encode(),
+    )
+    listed = json.loads(ask(serve_members, backend, b"/v2/members").body)["members"]
+    assert sorted(listed, key=lambda member: bool(member["name"])) == [shown, SHOWN]
+
+
+def test_urls_that_the_caller_repeats_stay_repeated(backend: TreeBackend) -> None:
+    assert add(backend, "http://b:1", "http://a:1", "http://b:1")["peerURLs"] == [
+        "http://a:1",
+        "http://b:1",
+        "http://b:1",
+    ]
+
+
+@pytest.mark.parametrize("peer_url", [PEER_URL, "http://elsewhere:1"])
+def test_an_update_changes_nothing_but_the_peer_urls(backend: TreeBackend, peer_url: str) -> None:
+    response = change(backend, "PUT", OWN_PATH, peer_url)
+    assert response == Response(204, ID_LINE, is_length_hidden=True)
+    listed = json.loads(ask(serve_members, backend, b"/v2/members").body)["members"]
+    assert listed == [SHOWN | {"peerURLs": [peer_url]}]
+
+
+@pytest.mark.parametrize("spelling", [str.lower, str.upper, lambda text: "000" + text])
+def test_a_removed_member_is_gone_for_good(backend: TreeBackend, spelling: Any) -> None:
+    member_id = add(backend, "http://b:1")["id"]
+    path = b"/v2/members/" + spelling(member_id).encode()
+    response = ask(serve_members, backend, path, "DELETE")
+    assert response == Response(204, ID_LINE, is_length_hidden=True)
+    assert backend.members() == [Member(MEMBER_ID, (PEER_URL,), "default", (CLIENT_URL,))]
+    again = ask(serve_members, backend, path, "DELETE")
+    words = f'{{"message":"Member permanently removed: {member_id}"}}'.encode()
+    assert (again.status, again.body) == (410, words)
+    update = change(backend, "PUT", path, "http://b:1")
+    assert (update.status, update.body) == (500, b'{"message":"Internal Server Error"}')
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_an_unknown_id_is_named_as_it_is_understood(backend: TreeBackend, method: str) -> None:
+    response = change(backend, method, b"/v2/members/00ABC", "http://b:1")
+    assert (response.status, response.body) == (404, b'{"message":"No such member: abc"}')
+    assert response.headers == b"Content-Type: application/json\r\n" + ID_LINE
+
+
+def test_a_url_of_another_member_is_a_conflict(backend: TreeBackend) -> None:
+    other = add(backend, "http://b:1")["id"].encode()
+    added = change(backend, "POST", b"/v2/members", "http://c:1", PEER_URL)
+    updated = change(backend, "PUT", b"/v2/members/" + other, PEER_URL)
+    for response in (added, updated):
+        assert response == Response(
+            409,
+            b"Content-Type: application/json\r\n" + ID_LINE,
+            b'{"message":"membership: peerURL exists"}',
+        )
+
+
+UNHEALTHY = "etcdserver: unhealthy cluster"
+NOT_STARTED = "etcdserver: re-configuration failed due to not enough started members"
+TIMED_OUT = "etcdserver: request timed out"
+ANSWERS = {
+    ("POST", MemberRefusal.ID_EXISTS.value): (409, "membership: ID exists"),
+    ("POST", MemberRefusal.PEER_URL_EXISTS.value): (409, "membership: peerURL exists"),
+    ("PUT", MemberRefusal.PEER_URL_EXISTS.value): (409, "membership: peerURL exists"),
+    ("PUT", MemberRefusal.ID_NOT_FOUND.value): (404, "No such member: 5f"),
+    ("DELETE", MemberRefusal.ID_NOT_FOUND.value): (404, "No such member: 5f"),
+    ("DELETE", MemberRefusal.ID_REMOVED.value): (410, "Member permanently removed: 5f"),
+}
+GERUNDS = {"POST": "adding", "PUT": "updating", "DELETE": "removing"}
+
+
+@pytest.mark.parametrize("method", GERUNDS)
+@pytest.mark.parametrize(
+    "cause", [*(r.value for r in MemberRefusal), UNHEALTHY, NOT_STARTED, TIMED_OUT]
+)
+def test_a_refusal_by_the_cluster_has_its_status_or_its_line_in_the_log(
+    backend: TreeBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    cause: str,
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise ReconfigurationError(cause, 0x5F)
+
+    for name in ("add_member", "update_member", "remove_member"):
+        monkeypatch.setattr(backend, name, refuse)
+    with caplog.at_level(logging.ERROR, "etcdpy"):
+        response = change(backend, method, b"/v2/members/5f", "http://b:1")
+    status, words = ANSWERS.get((method, cause), (500, "Internal Server Error"))
+    assert (response.status, json.loads(response.body)) == (status, {"message": words})
+    answer = (
+        cause if cause in (UNHEALTHY, NOT_STARTED) else f"got unexpected response error ({cause})"
+    )
+    lines = [
+        ("etcdpy.etcdserver.api.v2http", f"error {GERUNDS[method]} member 5f ({cause})"),
+        ("etcdpy.etcdserver.api.etcdhttp", answer),
+    ]
+    logged = [(record.name, record.getMessage()) for record in caplog.records]
+    assert logged == (lines if status == 500 else [])
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("rest", [b"", b"/"])
+def test_no_id_is_a_405_that_allows_nothing(backend: TreeBackend, method: str, rest: bytes) -> None:
+    response = change(backend, method, b"/v2/members" + rest, body=b"never read")
+    assert (response.status, response.body) == (405, b"Method Not Allowed\n")
+    assert response.headers == (
+        ID_LINE + b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+    )
+
+
+def test_refused_words_are_escaped_as_json(backend: TreeBackend) -> None:
+    response = ask(serve_members, backend, b'/v2/members/<"\xff', "DELETE")
+    assert (response.status, response.body) == (
+        404,
+        rb'{"message":"No such member: \u003c\"\ufffd"}',
+    )
+
+
+def test_a_refused_request_asks_nothing_of_the_cluster(backend: TreeBackend) -> None:
+    index, commit = backend.tree.index, backend.commit
+    for body in (b"", b"{}", b'{"peerURLs":["http://a"]}'):
+        assert change(backend, "POST", b"/v2/members", body=body).status == 400
+        assert change(backend, "PUT", OWN_PATH, body=body).status == 400
+    assert (backend.tree.index, backend.commit) == (index, commit)
+
+
+@pytest.mark.parametrize(("method", "probes"), [("GET", 0), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
+def test_a_change_looks_up_the_auth_switch_first(
+    backend: TreeBackend, method: str, probes: int
+) -> None:
+    before = backend.tree.stats.gets_fail
+    change(backend, method, b"/v2/members", body=b"")
+    assert backend.tree.stats.gets_fail - before == probes
