@@ -240,6 +240,16 @@ class Config(BaseModel):
         ),
     ] = "info"
 
+    force_new_cluster: Annotated[
+        bool,
+        Setting(
+            "force-new-cluster",
+            BOOLEAN,
+            UNSAFE,
+            "Go on alone with the data of a cluster that has lost its majority;"
+            " for one start, ignored where there is no log.",
+        ),
+    ] = False
     unsafe_no_fsync: Annotated[
         bool,
         Setting(
