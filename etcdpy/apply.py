@@ -17,6 +17,7 @@ from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
+from etcdpy.tree.replacement import replace_state, tell
 from etcdpy.tree.tree import Tree
 
 #: State machines by number; the numbers stand in logs on disk.
@@ -88,8 +89,11 @@ class Applications:
         _, counter, _ = _HEAD.unpack_from(data)
         self._pending.pop(counter, None)
 
-    def withdraw(self, now_s: float, cause: bytes) -> None:
-        """Fail the proposals whose time is up; they may still be applied later."""
+    def withdraw(self, now_s: float, explain: Callable[[float], bytes]) -> None:
+        """Fail the proposals whose time is up; they may still be applied later.
+
+        `explain` returns the cause for one whose deadline was at that loop time.
+        """
         while self._pending:
             counter = next(iter(self._pending))
             waiting = self._pending[counter]
@@ -97,11 +101,27 @@ class Applications:
                 return
             del self._pending[counter]
             if not waiting.result.done():
+                cause = explain(waiting.deadline_s)
                 waiting.result.set_exception(EtcdError(RAFT_INTERNAL, cause))
 
     def withdraw_all(self, cause: bytes) -> None:
         """Fail every waiting proposal: the member stops."""
-        self.withdraw(float("inf"), cause)
+        self.withdraw(float("inf"), lambda _: cause)
+
+    def replace(self, tree: Tree, applied: int) -> None:
+        """Go on from a snapshot: `tree` holds all entries up to `applied`.
+
+        Proposals of this boot that are among them have no result here: they run into their
+        time-out, since nobody knows what came of them.
+        """
+        jump = replace_state(self.tree, tree)
+        self.applied = applied
+        for watcher in jump.cut:
+            if watcher.owner is not None:
+                watcher.owner.cut()
+        for event in jump.events:
+            tell(self.tree.hub, event)
+            self._tell_watchers()
 
     def apply(self, entries: Sequence[Entry]) -> list[int]:
         """Apply `entries`, the next ones of the log; return the indexes of refused conf changes.

@@ -15,21 +15,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from etcdpy import CLUSTER_VERSION
+from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
 from etcdpy.bootstrap import StartUp
 from etcdpy.config import Config
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import (
     ConfChange,
+    ConfChangeKind,
     Entry,
-    Message,
     Role,
-    SnapshotRequest,
+    SnapshotMeta,
     SoftState,
 )
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.handover import hand_over
 from etcdpy.http.app import (
     CLIENT_ROUTES,
     CLIENT_ROUTES_WITHOUT_V2,
@@ -38,21 +39,26 @@ from etcdpy.http.app import (
     HttpServer,
 )
 from etcdpy.http.backend import RaftStatus
-from etcdpy.logs import NOTICE
-from etcdpy.membership import apply_change
+from etcdpy.http.peer_protocol import Identity
+from etcdpy.http.peers import RaftFace
+from etcdpy.http.transport import PeerCallbacks, PeerTransport
+from etcdpy.membership import apply_change, peer_urls_of
+from etcdpy.received import ReceivedSnapshots
+from etcdpy.reconfiguration import Reconfiguration, Surroundings
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.stats import ServerStats
 from etcdpy.tree import members
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
+from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import PENDING_MAX, Watcher
+from etcdpy.trouble import TimeoutCauses
+from etcdpy.versions import VersionMonitor
 
 log = logging.getLogger("etcdpy.etcdserver")
 raft_log = logging.getLogger("etcdpy.consensus")
 embed_log = logging.getLogger("etcdpy.embed")
-membership_log = logging.getLogger("etcdpy.etcdserver.membership")
-api_log = logging.getLogger("etcdpy.etcdserver.api")
 
 #: How often the leader has expired nodes removed while any node has a TTL; etcd's number.
 SYNC_INTERVAL_S = 0.5
@@ -61,29 +67,24 @@ SYNC_INTERVAL_S = 0.5
 SYNC_LIMIT = PENDING_MAX // 2
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
-#: How long a member waits before it tries again to publish itself or to agree on a version.
+#: How long a member waits before it tries again to publish itself.
 RETRY_INTERVAL_S = 0.1
 #: How long a health probe waits for the quorum; etcd's number.
 HEALTH_TIMEOUT_S = 1.0
 
-_TIMED_OUT = b"etcdserver: request timed out"
+#: How long a removed member goes on: etcd's second, and elections enough for the others to learn
+#: that the change is committed, without which two that are left could wait for each other.
+LINGER_S = 1.0
+LINGER_ELECTIONS = 2
+
 _STOPPED = b"etcdserver: server stopped"
-
-
-class _NoPeers:
-    """The transport of a member that is alone: nothing is ever sent."""
-
-    def send(self, messages: Sequence[Message]) -> None:
-        assert not messages
-
-    def send_snapshot(self, request: SnapshotRequest) -> None:
-        raise AssertionError(f"no member {request.to:x} to send a snapshot to")
 
 
 class Member:
     """One member of the cluster.  Made and used on one loop; `start`, then `stop`, once each.
 
-    `failed` is done when the member can't go on truthfully; its result says why.
+    `failed` is done when the member can't go on truthfully; its result says why.  `removed` is
+    done when it was removed from the cluster and has told the others what they may need to know.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Member:
         self._cluster_id = start.cluster_id
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[FatalError] = self._loop.create_future()
+        self.removed: asyncio.Future[None] = self._loop.create_future()
         self._stats = ServerStats(config.name, start.member_id, self.now_ns())
         self._applications = Applications(
             start.tree,
@@ -107,30 +109,79 @@ class Member:
             on_conf_change=self._apply_conf_change,
             on_sync=self._synced,
         )
-        self._driver = Driver(
-            RaftConfig(
-                member_id=start.member_id,
-                election_ticks=config.election_ticks,
-                removed=frozenset(members.removed_ids(start.tree)),
-            ),
-            start.storage,
-            self,
-            _NoPeers(),
-            tick_s=config.heartbeat_interval_ms / 1000,
-            random_source=random.Random(secrets.randbits(64)),
-            on_soft_state=self._soft_state_changed,
-            on_fatal=self._fail,
-        )
+        self._received = ReceivedSnapshots(start.storage, self._snapshot_installed)
+        self._transport = self._make_transport()
+        self._driver = self._make_driver()
         self._snapshotter = Snapshotter(
             start.storage, self._driver, start.tree, config.snapshot_count, self._fail
         )
-        client_routes = CLIENT_ROUTES if config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2
-        self._client_server = HttpServer(
-            self, client_routes, connections_max=client_connections_max
+        self._causes = TimeoutCauses(
+            self.member_id,
+            self._driver.status,
+            lambda: [member.id for member in self.members()],
+            self._transport.active_for_s,
+            config.election_timeout_ms / 1000,
         )
-        self._peer_server = HttpServer(self, PEER_ROUTES, cors=b"")
+        self._reconfiguration = self._make_reconfiguration()
+        self._versions = self._make_version_monitor()
+        self._make_servers(client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._version_task: asyncio.Task[None] | None = None
+        self._follow_members()
+        for remote in start.remotes:
+            if remote.id != self.member_id:
+                self._transport.add_peer(remote.id, remote.peer_urls)
+
+    def _make_transport(self) -> PeerTransport:
+        urls = self._config.initial_advertise_peer_urls
+        return PeerTransport(
+            Identity(self._cluster_id, self.member_id, ETCD_VERSION, urls),
+            self._storage,
+            removed=lambda: members.removed_ids(self._tree),
+            random_source=random.Random(secrets.randbits(64)),
+            callbacks=PeerCallbacks(on_removed=lambda _: self._note_removed(LINGER_S)),
+        )
+
+    def _make_driver(self) -> Driver:
+        return Driver(
+            RaftConfig(
+                member_id=self.member_id,
+                election_ticks=self._config.election_ticks,
+                removed=frozenset(members.removed_ids(self._tree)),
+            ),
+            self._storage,
+            self,
+            self._transport,
+            tick_s=self._config.heartbeat_interval_ms / 1000,
+            random_source=random.Random(secrets.randbits(64)),
+            on_soft_state=self._soft_state_changed,
+            on_fatal=self._fail,
+            installer=self._received,
+        )
+
+    def _make_reconfiguration(self) -> Reconfiguration:
+        surroundings = Surroundings(
+            propose=self._driver.propose_conf_change,
+            active_for_s=self._transport.active_for_s,
+            explain_timeout=self._causes.explain,
+            timeout_s=self._request_timeout_s,
+            is_strict=self._config.strict_reconfig_check,
+        )
+        return Reconfiguration(self._tree, self.member_id, surroundings)
+
+    def _make_version_monitor(self) -> VersionMonitor:
+        return VersionMonitor(
+            current=lambda: self.cluster_version,
+            is_leader=lambda: self._driver.status.role is Role.LEADER,
+            releases=self._releases,
+            agree=lambda version: self.propose(members.set_cluster_version(version, self.now_ns())),
+            on_fatal=self._fail,
+        )
+
+    def _make_servers(self, client_connections_max: int) -> None:
+        routes = CLIENT_ROUTES if self._config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2
+        self._client_server = HttpServer(self, routes, connections_max=client_connections_max)
+        face = RaftFace(self._transport, self._received, self._fail)
+        self._peer_server = HttpServer(self, PEER_ROUTES, cors=b"", raft=face)
 
     # Life
 
@@ -141,27 +192,39 @@ class Member:
 
         Returns then.
         """
+        await self._peer_server.start(peer_sockets)
+        self._peer_server.set_ready()
+        self._transport.start(self._driver)
         self._driver.start()
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
         self._repeat("sync", SYNC_INTERVAL_S, self._sync)
-        await self._peer_server.start(peer_sockets)
-        self._peer_server.set_ready()
         # Accepted and silent until the member is ready, as in etcd.
         await self._client_server.start(client_sockets)
         await self._publish()
         self._snapshotter.start()
         self._client_server.set_ready()
         embed_log.info("ready to serve client requests")
-        self._version_task = self._loop.create_task(self._agree_on_version())
+        self._versions.start()
+
+    async def hand_over(self) -> None:
+        """Have another member lead, if this one does; clients are served meanwhile."""
+        voters = [m.id for m in self.members() if not m.is_learner]
+        await hand_over(
+            self._driver,
+            self.member_id,
+            voters,
+            self._transport.active_for_s,
+            self._request_timeout_s,
+        )
 
     async def stop(self) -> None:
         """Cut the clients, finish what is being written, close the files."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        if self._version_task is not None:
-            self._version_task.cancel()
+        self._versions.stop()
         await self._client_server.stop()
+        await self._transport.stop()
         await self._peer_server.stop()
         await self._driver.stop()
         await self._snapshotter.stop()
@@ -197,24 +260,33 @@ class Member:
             self._cluster_id,
         )
 
-    async def _agree_on_version(self) -> None:
-        """As leader of a cluster without a version, set it; say which one is in force.
+    # The cluster
 
-        Tried until there is one, as long as the member lives.
-        """
-        short = CLUSTER_VERSION.rpartition(".")[0]
-        while self.cluster_version is None:
-            if self._driver.status.role is not Role.LEADER:
-                await asyncio.sleep(RETRY_INTERVAL_S)
-                continue
-            log.info("setting up the initial cluster version to %s", short)
-            try:
-                await self.propose(members.set_cluster_version(CLUSTER_VERSION, self.now_ns()))
-            except EtcdError as error:
-                log.error("failed to set the cluster version: %s", error.cause.decode())
-                await asyncio.sleep(RETRY_INTERVAL_S)
-        membership_log.log(NOTICE, "set the initial cluster version to %s", short)
-        api_log.info("enabled capabilities for version %s", short)
+    def _releases(self) -> list[str]:
+        """Return the releases of all members, empty where a peer has not said its yet."""
+        peers = {peer.member_id: peer.version for peer in self._transport.peers}
+        peers[self.member_id] = ETCD_VERSION
+        return [peers.get(member.id, "") for member in self.members()]
+
+    def _follow_members(self) -> None:
+        """Have the transport's peers be the members that the tree holds, without this one."""
+        known = {member.id: member.peer_urls for member in self.members()}
+        for peer in self._transport.peers:
+            if peer.member_id not in known and not peer.is_guest:
+                self._transport.remove_peer(peer.member_id)
+        for member_id, urls in known.items():
+            self._follow(member_id, urls)
+
+    def _follow(self, member_id: int, urls: Sequence[str]) -> None:
+        if member_id == self.member_id:
+            self._transport.update_self(urls)
+        else:
+            self._transport.add_peer(member_id, urls)
+
+    def _note_removed(self, linger_s: float) -> None:
+        """Ask to be stopped, not at once: the others may need this member's answers to go on."""
+        if "removed" not in self._timers:
+            self._timers["removed"] = self._loop.call_later(linger_s, self.removed.set_result, None)
 
     # Applier
 
@@ -225,14 +297,30 @@ class Member:
         return refused
 
     def _apply_conf_change(self, change: ConfChange) -> bool:
-        return apply_change(self._tree, change, self._cluster_id)
+        refusal = apply_change(self._tree, change, self._cluster_id)
+        self._reconfiguration.applied(change, refusal)
+        if refusal is not None:
+            return False
+        if change.kind != ConfChangeKind.REMOVE:
+            self._follow(change.member_id, peer_urls_of(change))
+        elif change.member_id != self.member_id:
+            self._transport.remove_peer(change.member_id)
+        return True
+
+    def _snapshot_installed(self, meta: SnapshotMeta, tree: Tree) -> None:
+        self._applications.replace(tree, meta.index)
+        self._follow_members()
 
     def _soft_state_changed(self, state: SoftState) -> None:
         term = self._driver.status.term
+        if state.is_removed:
+            elections_s = LINGER_ELECTIONS * self._config.election_timeout_ms / 1000
+            self._note_removed(max(LINGER_S, elections_s))
         if state.role is Role.LEADER:
             raft_log.info("%x became leader at term %d", self.member_id, term)
-            self._stats.became_leader(self.now_ns())
+            self._causes.became_leader()
         if state.leader_id:
+            self._stats.led_by(state.leader_id, self.now_ns())
             raft_log.info(
                 "raft.node: %x elected leader %x at term %d", self.member_id, state.leader_id, term
             )
@@ -255,7 +343,10 @@ class Member:
             self._loop.call_soon(self._sync)
 
     def _withdraw(self) -> None:
-        self._applications.withdraw(self._loop.time(), _TIMED_OUT)
+        timeout_s = self._request_timeout_s
+        self._applications.withdraw(
+            self._loop.time(), lambda deadline_s: self._causes.explain(deadline_s - timeout_s)
+        )
 
     # Backend
 
@@ -304,10 +395,11 @@ class Member:
 
         Raises: EtcdError 300 when that can't be known in time.
         """
+        began_s = self._loop.time()
         try:
             await asyncio.wait_for(self._driver.read_index(), self._request_timeout_s)
         except TimeoutError:
-            raise EtcdError(RAFT_INTERNAL, _TIMED_OUT) from None
+            raise EtcdError(RAFT_INTERNAL, self._causes.explain(began_s)) from None
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         """Register a watch.  Raises: EtcdError 401."""
@@ -325,6 +417,18 @@ class Member:
         """Return all members, ascending by id."""
         return members.list_members(self._tree)
 
+    async def add_member(self, peer_urls: tuple[str, ...]) -> TreeMember:
+        """Add a member that will be reached at `peer_urls`.  Raises: ReconfigurationError."""
+        return await self._reconfiguration.add(peer_urls)
+
+    async def update_member(self, member_id: int, peer_urls: tuple[str, ...]) -> None:
+        """Give a member other peer URLs.  Raises: ReconfigurationError."""
+        await self._reconfiguration.update(member_id, peer_urls)
+
+    async def remove_member(self, member_id: int) -> None:
+        """Remove a member for good.  Raises: ReconfigurationError."""
+        await self._reconfiguration.remove(member_id)
+
     def leader(self) -> TreeMember | None:
         """Return the leader, None while there is none."""
         leader_id = self._driver.status.leader_id
@@ -336,13 +440,13 @@ class Member:
 
     def self_stats(self) -> Mapping[str, Any]:
         """Return the object of `/v2/stats/self`."""
-        return self._stats.render_self(self.now_ns())
+        return self._stats.render_self(self.now_ns(), self._transport.render_appends())
 
     def leader_stats(self) -> Mapping[str, Any] | None:
         """Return the object of `/v2/stats/leader`, None when this member does not lead."""
         if self._driver.status.role is not Role.LEADER:
             return None
-        return self._stats.render_leader()
+        return self._stats.render_leader(self._transport.render_followers())
 
     async def is_healthy(self) -> bool:
         """Tell whether a leader is known and a quorum answers within 1 s."""

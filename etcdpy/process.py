@@ -15,6 +15,7 @@ import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 
@@ -71,7 +72,7 @@ def run(config: Config) -> int:
         held = _Resources(client_sockets, peer_sockets, data_dir, client_connections_max)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             received = runner.run(_serve(config, held))
-    if os.getpid() == 1:
+    if received is None or os.getpid() == 1:
         return 0
     # End as the signal would have ended us: shells and supervisors tell the two apart.
     signal.signal(received, signal.SIG_DFL)
@@ -79,8 +80,8 @@ def run(config: Config) -> int:
     return 128 + received
 
 
-async def _serve(config: Config, held: _Resources) -> signal.Signals:
-    """Start the member, wait for a reason to stop it, stop it; return the signal.
+async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
+    """Start the member, wait for a reason to stop it, stop it; return the signal, if it was one.
 
     Raises: FatalError when the reason was a fault.
     """
@@ -94,7 +95,8 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals:
         if meta.index:
             server_log.info("recovered store from snapshot at index %d", meta.index)
         server_log.info(
-            "restarting member %x in cluster %x at commit index %d",
+            "%s member %x in cluster %x at commit index %d",
+            "forcing restart of" if start.is_forced else "restarting",
             start.member_id,
             start.cluster_id,
             hard_state.commit,
@@ -109,17 +111,15 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals:
         await member.stop()
 
 
-async def _live(member: Member, held: _Resources) -> signal.Signals:
-    """Serve until a signal comes or the member fails."""
+async def _live(member: Member, held: _Resources) -> signal.Signals | None:
+    """Serve until a signal comes, or the member fails or is removed from the cluster."""
     loop = asyncio.get_running_loop()
     for listener in held.peer_sockets:
         embed_log.info("listening for peers on %s", listening_address(listener))
     starting = asyncio.ensure_future(member.start(held.client_sockets, held.peer_sockets))
-    await asyncio.wait((starting, member.failed), return_when=asyncio.FIRST_COMPLETED)
-    if member.failed.done():
+    if await _is_over(member, starting):
         starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        raise member.failed.result()
+        return None
     starting.result()
     for listener in held.client_sockets:
         embed_log.log(
@@ -130,12 +130,32 @@ async def _live(member: Member, held: _Resources) -> signal.Signals:
     asked: asyncio.Future[signal.Signals] = loop.create_future()
     for number in _SIGNAL_WORDS:
         loop.add_signal_handler(number, _note_signal, asked, number)
-    await asyncio.wait((asked, member.failed), return_when=asyncio.FIRST_COMPLETED)
-    if member.failed.done():
-        raise member.failed.result()
+    if await _is_over(member, asked):
+        return None
     word = _SIGNAL_WORDS[asked.result()]
     os_log.log(NOTICE, "received %s signal, shutting down...", word)
+    handing_over = asyncio.ensure_future(member.hand_over())
+    await _is_over(member, handing_over)
+    handing_over.cancel()
     return asked.result()
+
+
+async def _is_over(member: Member, event: "asyncio.Future[Any]") -> bool:
+    """Wait for `event`, or until the member was removed from the cluster: then True.
+
+    Raises: FatalError if the member fails first.
+    """
+    ends = (event, member.failed, member.removed)
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if member.failed.done():
+        event.cancel()
+        await asyncio.gather(event, return_exceptions=True)
+        raise member.failed.result()
+    if not member.removed.done():
+        return False
+    server_log.error("the member has been permanently removed from the cluster")
+    server_log.info("the data-dir used by this member must be removed.")
+    return True
 
 
 def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:

@@ -21,14 +21,15 @@ class ServerStats:
         self._leader_id = 0
         self._leader_since_ns = now_ns
 
-    def became_leader(self, now_ns: int) -> None:
-        """Note that this member leads from now on."""
-        self._is_leader = True
-        self._leader_id = self._member_id
-        self._leader_since_ns = now_ns
+    def led_by(self, leader_id: int, now_ns: int) -> None:
+        """Note who leads from now on, this member or another; not that nobody does."""
+        self._is_leader = leader_id == self._member_id
+        if leader_id != self._leader_id:
+            self._leader_id = leader_id
+            self._leader_since_ns = now_ns
 
-    def render_self(self, now_ns: int) -> Mapping[str, Any]:
-        """Return the JSON object, fields in the API's order."""
+    def render_self(self, now_ns: int, appends: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the JSON object, fields in the API's order; `appends` are the transport's."""
         return {
             "name": self._name,
             "id": f"{self._member_id:x}",
@@ -39,10 +40,9 @@ class ServerStats:
                 "uptime": format_duration(now_ns - self._leader_since_ns),
                 "startTime": format_time(self._leader_since_ns),
             },
-            "recvAppendRequestCnt": 0,
-            "sendAppendRequestCnt": 0,
+            **appends,
         }
 
-    def render_leader(self) -> Mapping[str, Any]:
-        """Return the leader's view of its followers; a single member has none."""
-        return {"leader": f"{self._member_id:x}", "followers": {}}
+    def render_leader(self, followers: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the leader's view of its followers, which are the transport's to describe."""
+        return {"leader": f"{self._member_id:x}", "followers": followers}

@@ -106,10 +106,10 @@ def test_what_is_withdrawn_may_still_be_applied() -> None:
         late: asyncio.Future[Event] = loop.create_future()
         data = fixture.applications.register(set_key(b"early"), early, 1.0)
         fixture.applications.register(set_key(b"late"), late, 2.0)
-        fixture.applications.withdraw(1.5, b"too late")
+        fixture.applications.withdraw(1.5, lambda deadline_s: b"too late for %d" % deadline_s)
         error = early.exception()
         assert isinstance(error, EtcdError)
-        assert (error.code, error.cause) == (300, b"too late")
+        assert (error.code, error.cause) == (300, b"too late for 1")
         assert not late.done()
         fixture.commit(data)
         assert fixture.tree.find_node(b"/1/early") is not None

@@ -66,12 +66,15 @@ class Snapshots:
 
     def begin_received(self, meta: MetaTuple) -> SnapshotWriter:
         """Begin a snapshot that another member sends.  Raises: FatalError if the disk refused."""
-        path = self._path(meta[0], meta[1], RECEIVED_SUFFIX)
-        return SnapshotWriter(self._files, path, self._store_id, meta)
+        return SnapshotWriter(self._files, self.received_path_of(meta), self._store_id, meta)
 
     def open(self, path: str) -> SnapshotReader:
         """Open a snapshot.  Raises: Damage or FatalError as SnapshotReader."""
         return SnapshotReader(self._files, path, self._store_id)
+
+    def received_path_of(self, meta: MetaTuple) -> str:
+        """Return the path of a received snapshot until it is adopted."""
+        return self._path(meta[0], meta[1], RECEIVED_SUFFIX)
 
     def path_of(self, meta: MetaTuple) -> str:
         """Return the path of the snapshot at that place in the log."""
@@ -84,7 +87,7 @@ class Snapshots:
         """
         path = self.path_of(meta)
         try:
-            self._files.rename(self._path(meta[0], meta[1], RECEIVED_SUFFIX), path)
+            self._files.rename(self.received_path_of(meta), path)
             self._files.fsync_dir(self._directory)
         except OSError as error:
             raise refused("make durable", path, error) from error

@@ -263,11 +263,7 @@ class Storage(Generic[E, H, M]):
         """
         if self._snapshot_meta[0] == 0:
             return None
-        path = self._snapshots.path_of(self._snapshot_meta)
-        try:
-            return self._snapshots.open(path)
-        except Damage as error:
-            raise FatalError(f"snapshot {path}: {error}") from error
+        return _open(self._snapshots, self._snapshots.path_of(self._snapshot_meta))
 
     def begin_received(self, meta: M) -> SnapshotWriter:
         """Begin to store a snapshot that another member sends.  Blocking.
@@ -276,6 +272,13 @@ class Storage(Generic[E, H, M]):
         Raises: FatalError if the disk refused.
         """
         return self._snapshots.begin_received(meta)
+
+    def open_received(self, meta: M) -> SnapshotReader:
+        """Open a received snapshot that is finished and not installed yet.  Blocking.
+
+        Raises: FatalError if its file cannot be used.
+        """
+        return _open(self._snapshots, self._snapshots.received_path_of(meta))
 
     def install(self, meta: M, hard_state: H) -> None:
         """Let the log begin anew after a received snapshot that is finished.  Blocking, in the
@@ -312,10 +315,12 @@ def _rows(snapshots: Snapshots, choice: Choice[E]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of the snapshot that was chosen; none for the empty one."""
     if choice.found is None:
         return
-    path = snapshots.path_of(choice.meta)
+    with _open(snapshots, snapshots.path_of(choice.meta)) as reader:
+        yield from reader.rows()
+
+
+def _open(snapshots: Snapshots, path: str) -> SnapshotReader:
     try:
-        reader = snapshots.open(path)
+        return snapshots.open(path)
     except Damage as error:
         raise FatalError(f"snapshot {path}: {error}") from error
-    with reader:
-        yield from reader.rows()

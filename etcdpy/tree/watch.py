@@ -6,6 +6,7 @@ past answers is `history`'s part, with rules of its own.
 Source: spec/watch.md sections 3 (live) and 5.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from etcdpy.tree.event import Event
@@ -94,6 +95,11 @@ class WatchHub:
         """Forget `watcher`; harmless when it has ended already.  Its pending events stay."""
         if watcher.is_registered:
             self._forget([watcher], self._by_path[watcher.path])
+
+    def watchers(self) -> Iterator[Watcher]:
+        """Yield all registered watchers; none may come or go meanwhile."""
+        for watchers in self._by_path.values():
+            yield from watchers
 
     def take_ready(self) -> list[Watcher]:
         """Return the watchers that were told something since the last call."""
