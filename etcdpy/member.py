@@ -18,11 +18,11 @@ from typing import Any
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
 from etcdpy.bootstrap import StartUp
+from etcdpy.cluster import Cluster
 from etcdpy.config import Config
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import (
     ConfChange,
-    ConfChangeKind,
     Entry,
     Role,
     SnapshotMeta,
@@ -42,7 +42,6 @@ from etcdpy.http.backend import RaftStatus
 from etcdpy.http.peer_protocol import Identity
 from etcdpy.http.peers import RaftFace
 from etcdpy.http.transport import PeerCallbacks, PeerTransport
-from etcdpy.membership import apply_change, peer_urls_of
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.reconfiguration import Reconfiguration, Surroundings
 from etcdpy.snapshotter import Snapshotter
@@ -72,19 +71,13 @@ RETRY_INTERVAL_S = 0.1
 #: How long a health probe waits for the quorum; etcd's number.
 HEALTH_TIMEOUT_S = 1.0
 
-#: How long a removed member goes on: etcd's second, and elections enough for the others to learn
-#: that the change is committed, without which two that are left could wait for each other.
-LINGER_S = 1.0
-LINGER_ELECTIONS = 2
-
 _STOPPED = b"etcdserver: server stopped"
 
 
 class Member:
     """One member of the cluster.  Made and used on one loop; `start`, then `stop`, once each.
 
-    `failed` is done when the member can't go on truthfully; its result says why.  `removed` is
-    done when it was removed from the cluster and has told the others what they may need to know.
+    `failed` is done when the member can't go on truthfully; its result says why.
     """
 
     def __init__(
@@ -99,7 +92,6 @@ class Member:
         self._cluster_id = start.cluster_id
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[FatalError] = self._loop.create_future()
-        self.removed: asyncio.Future[None] = self._loop.create_future()
         self._stats = ServerStats(config.name, start.member_id, self.now_ns())
         self._applications = Applications(
             start.tree,
@@ -111,6 +103,8 @@ class Member:
         )
         self._received = ReceivedSnapshots(start.storage, self._snapshot_installed)
         self._transport = self._make_transport()
+        election_s = config.election_timeout_ms / 1000
+        self._cluster = Cluster(start.tree, self._transport, election_s, start.remotes)
         self._driver = self._make_driver()
         self._snapshotter = Snapshotter(
             start.storage, self._driver, start.tree, config.snapshot_count, self._fail
@@ -120,16 +114,12 @@ class Member:
             self._driver.status,
             lambda: [member.id for member in self.members()],
             self._transport.active_for_s,
-            config.election_timeout_ms / 1000,
+            election_s,
         )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
         self._make_servers(client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._follow_members()
-        for remote in start.remotes:
-            if remote.id != self.member_id:
-                self._transport.add_peer(remote.id, remote.peer_urls)
 
     def _make_transport(self) -> PeerTransport:
         urls = self._config.initial_advertise_peer_urls
@@ -138,7 +128,7 @@ class Member:
             self._storage,
             removed=lambda: members.removed_ids(self._tree),
             random_source=random.Random(secrets.randbits(64)),
-            callbacks=PeerCallbacks(on_removed=lambda _: self._note_removed(LINGER_S)),
+            callbacks=PeerCallbacks(on_removed=lambda _: self._cluster.leave(is_told=True)),
         )
 
     def _make_driver(self) -> Driver:
@@ -172,7 +162,7 @@ class Member:
         return VersionMonitor(
             current=lambda: self.cluster_version,
             is_leader=lambda: self._driver.status.role is Role.LEADER,
-            releases=self._releases,
+            releases=lambda: self._cluster.releases,
             agree=lambda version: self.propose(members.set_cluster_version(version, self.now_ns())),
             on_fatal=self._fail,
         )
@@ -184,6 +174,11 @@ class Member:
         self._peer_server = HttpServer(self, PEER_ROUTES, cors=b"", raft=face)
 
     # Life
+
+    @property
+    def removed(self) -> "asyncio.Future[None]":
+        """Done when this member was removed from the cluster and has no more to say there."""
+        return self._cluster.removed
 
     async def start(
         self, client_sockets: Sequence[socket.socket], peer_sockets: Sequence[socket.socket]
@@ -208,11 +203,10 @@ class Member:
 
     async def hand_over(self) -> None:
         """Have another member lead, if this one does; clients are served meanwhile."""
-        voters = [m.id for m in self.members() if not m.is_learner]
         await hand_over(
             self._driver,
             self.member_id,
-            voters,
+            self._cluster.voter_ids,
             self._transport.active_for_s,
             self._request_timeout_s,
         )
@@ -223,6 +217,7 @@ class Member:
             timer.cancel()
         self._timers.clear()
         self._versions.stop()
+        self._cluster.stop()
         await self._client_server.stop()
         await self._transport.stop()
         await self._peer_server.stop()
@@ -260,34 +255,6 @@ class Member:
             self._cluster_id,
         )
 
-    # The cluster
-
-    def _releases(self) -> list[str]:
-        """Return the releases of all members, empty where a peer has not said its yet."""
-        peers = {peer.member_id: peer.version for peer in self._transport.peers}
-        peers[self.member_id] = ETCD_VERSION
-        return [peers.get(member.id, "") for member in self.members()]
-
-    def _follow_members(self) -> None:
-        """Have the transport's peers be the members that the tree holds, without this one."""
-        known = {member.id: member.peer_urls for member in self.members()}
-        for peer in self._transport.peers:
-            if peer.member_id not in known and not peer.is_guest:
-                self._transport.remove_peer(peer.member_id)
-        for member_id, urls in known.items():
-            self._follow(member_id, urls)
-
-    def _follow(self, member_id: int, urls: Sequence[str]) -> None:
-        if member_id == self.member_id:
-            self._transport.update_self(urls)
-        else:
-            self._transport.add_peer(member_id, urls)
-
-    def _note_removed(self, linger_s: float) -> None:
-        """Ask to be stopped, not at once: the others may need this member's answers to go on."""
-        if "removed" not in self._timers:
-            self._timers["removed"] = self._loop.call_later(linger_s, self.removed.set_result, None)
-
     # Applier
 
     def apply(self, entries: Sequence[Entry]) -> list[int]:
@@ -297,25 +264,18 @@ class Member:
         return refused
 
     def _apply_conf_change(self, change: ConfChange) -> bool:
-        refusal = apply_change(self._tree, change, self._cluster_id)
+        refusal = self._cluster.apply(change)
         self._reconfiguration.applied(change, refusal)
-        if refusal is not None:
-            return False
-        if change.kind != ConfChangeKind.REMOVE:
-            self._follow(change.member_id, peer_urls_of(change))
-        elif change.member_id != self.member_id:
-            self._transport.remove_peer(change.member_id)
-        return True
+        return refusal is None
 
     def _snapshot_installed(self, meta: SnapshotMeta, tree: Tree) -> None:
         self._applications.replace(tree, meta.index)
-        self._follow_members()
+        self._cluster.follow()
 
     def _soft_state_changed(self, state: SoftState) -> None:
         term = self._driver.status.term
         if state.is_removed:
-            elections_s = LINGER_ELECTIONS * self._config.election_timeout_ms / 1000
-            self._note_removed(max(LINGER_S, elections_s))
+            self._cluster.leave(is_told=False)
         if state.role is Role.LEADER:
             raft_log.info("%x became leader at term %d", self.member_id, term)
             self._causes.became_leader()
@@ -415,7 +375,7 @@ class Member:
 
     def members(self) -> list[TreeMember]:
         """Return all members, ascending by id."""
-        return members.list_members(self._tree)
+        return self._cluster.members
 
     async def add_member(self, peer_urls: tuple[str, ...]) -> TreeMember:
         """Add a member that will be reached at `peer_urls`.  Raises: ReconfigurationError."""
