@@ -89,10 +89,16 @@ class ClusterMember(Member):
 
     def look(self, path: str) -> Answer | None:
         """Return what the member answers to a GET, None if it does not at once."""
+        return self.try_request("GET", path, deadline_s=LOOK_DEADLINE_S)
+
+    def try_request(
+        self, method: str, path: str, form: dict[str, str] | None = None, deadline_s: float = 10.0
+    ) -> Answer | None:
+        """Send one request; return None if it was not answered, which says nothing of its fate."""
         if not self.is_running:
             return None
         try:
-            return self.request("GET", path, deadline_s=LOOK_DEADLINE_S)
+            return self.request(method, path, form, deadline_s)
         except UNANSWERED:
             return None
 
@@ -320,6 +326,13 @@ class Cluster:
         joining.launch()
         joining.wait_ready()
         return joining
+
+    def move(self, member: ClusterMember) -> None:
+        """Give a member another peer address, and tell the cluster; needs `links`."""
+        assert self.links is not None
+        self._connect(member)
+        path = f"/v2/members/{member.id}"
+        self.ask("PUT", path, {"peerURLs": [member.advertised_peer_url]})
 
     def __enter__(self) -> Self:
         return self

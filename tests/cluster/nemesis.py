@@ -1,0 +1,301 @@
+"""What harms a cluster: each fault is a context that begins it, and undoes of it what can wait.
+
+`strike` holds some faults for a while and then brings the cluster back: healed, running, with a
+leader and an acknowledged write, within a deadline.  What a fault hits is drawn from the source
+it is given; a member that ends without having been ended is a fault of its own.
+"""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from enum import StrEnum
+
+from tests.cluster.flood import Flood, flood
+from tests.cluster.record import Record
+from tests.harness.cluster import Cluster, ClusterMember
+from tests.harness.link_proxy import Cut, Pair, Rule
+from tests.harness.links import between
+from tests.harness.process import ServerError, wait_until
+
+RECOVERY_DEADLINE_S = 60.0
+#: Entries that stay in memory behind a snapshot for slow followers, and some more.
+TAIL_COUNT = 5000
+CLOCK_JUMP_S = 3600.0
+
+
+class Fault(StrEnum):
+    """What happens."""
+
+    KILL_ONE = "kill one"
+    KILL_LEADER = "kill leader"
+    KILL_MAJORITY = "kill majority"
+    KILL_ALL = "kill all"
+    PAUSE_ONE = "pause one"
+    PAUSE_LEADER = "pause leader"
+    PAUSE_MAJORITY = "pause majority"
+    SPLIT = "split"
+    LEADER_IN_MINORITY = "leader in minority"
+    ISOLATE_EACH = "isolate each"
+    ONE_WAY_FROM_LEADER = "one way from leader"
+    ONE_WAY_TO_LEADER = "one way to leader"
+    ONE_WAY = "one way"
+    SLOW = "slow links"
+    LOSSY = "lossy links"
+    ROLLING_RESTART = "rolling restart"
+    REPLACE = "replace wiped"
+    HOLD_BACK = "hold back"
+    CHURN = "churn"
+    CLOCKS = "clock jump"
+
+
+#: What real etcd can't take part in: its clock is not ours to move, and its watchers miss what a
+#: follower gets by snapshot.
+ONLY_ETCDPY = frozenset({Fault.HOLD_BACK, Fault.CLOCKS})
+#: What needs a cluster that makes progress.
+NEEDS_PROGRESS = frozenset({Fault.ROLLING_RESTART, Fault.REPLACE, Fault.HOLD_BACK, Fault.CHURN})
+#: What can go on beside anything.
+MILD = frozenset({Fault.SLOW, Fault.CLOCKS})
+
+
+class Nemesis:
+    """The faults of one cluster; `counts` says how often each happened."""
+
+    def __init__(
+        self, cluster: Cluster, source: random.Random, record: Record, snapshot_count: int
+    ) -> None:
+        assert cluster.links is not None
+        self.counts: Counter[Fault] = Counter()
+        self.floods: list[Flood] = []
+        self._cluster = cluster
+        self._links = cluster.links
+        self._random = source
+        self._record = record
+        self._snapshot_count = snapshot_count
+        self._down: set[str] = set()  # names of members that were ended
+        self._stopped: set[str] = set()  # names of members that stand still
+        self._faults: dict[Fault, Callable[[], AbstractContextManager[None]]] = {
+            Fault.KILL_ONE: lambda: self._kill(self._some(1)),
+            Fault.KILL_LEADER: lambda: self._kill([self._leader()]),
+            Fault.KILL_MAJORITY: lambda: self._kill(self._some(self._majority)),
+            Fault.KILL_ALL: lambda: self._kill(self._cluster.running),
+            Fault.PAUSE_ONE: lambda: self._pause(self._some(1)),
+            Fault.PAUSE_LEADER: lambda: self._pause([self._leader()]),
+            Fault.PAUSE_MAJORITY: lambda: self._pause(self._some(self._majority)),
+            Fault.SPLIT: lambda: self._split(self._some(self._minority)),
+            Fault.LEADER_IN_MINORITY: self._put_leader_in_minority,
+            Fault.ISOLATE_EACH: self._isolate_each,
+            Fault.ONE_WAY_FROM_LEADER: self._silence_leader,
+            Fault.ONE_WAY_TO_LEADER: self._deafen_leader,
+            Fault.ONE_WAY: self._cut_one_way,
+            Fault.SLOW: self._slow_down,
+            Fault.LOSSY: self._lose,
+            Fault.ROLLING_RESTART: self._restart_one_by_one,
+            Fault.REPLACE: self._replace,
+            Fault.HOLD_BACK: self._hold_back,
+            Fault.CHURN: self._churn,
+            Fault.CLOCKS: self._move_clocks,
+        }
+
+    def strike(self, faults: Sequence[Fault], hold_s: float) -> None:
+        """Have `faults` happen together for `hold_s`, then bring the cluster back.
+
+        Raises: ServerError when it does not come back.
+        """
+        with ExitStack() as stack:
+            for fault in faults:
+                self.counts[fault] += 1
+                stack.enter_context(self._faults[fault]())
+            time.sleep(hold_s)
+        self.recover()
+
+    def recover(self) -> None:
+        """Undo all faults and wait for a cluster in which every member serves and writes count."""
+        self._links.heal()
+        for member in self._cluster.members:
+            self._go_on(member)
+            member.move_clock(0)
+        self.check_alive()
+        for member in self._cluster.members:
+            self._launch(member)
+        self._cluster.wait_ready(RECOVERY_DEADLINE_S)
+        self._cluster.leader(RECOVERY_DEADLINE_S)
+        for member in self._cluster.members:
+            self._await_write(member)
+
+    def check_alive(self) -> None:
+        """Raises: ServerError if a member ended that nobody ended."""
+        for member in self._cluster.members:
+            if not member.is_running and member.name not in self._down:
+                raise ServerError(f"{member.name} ended by itself\n{self._cluster.log_tail()}")
+
+    # Whom
+
+    @property
+    def _majority(self) -> int:
+        return len(self._cluster.members) // 2 + 1
+
+    @property
+    def _minority(self) -> int:
+        return (len(self._cluster.members) - 1) // 2
+
+    def _some(self, count: int) -> list[ClusterMember]:
+        running = self._cluster.running
+        return self._random.sample(running, min(count, len(running)))
+
+    def _leader(self) -> ClusterMember:
+        """Return the leader, anybody if there is none just now."""
+        number = self._random.random()  # drawn in any case: later choices must not depend on it
+        running = self._cluster.running
+        return self._cluster.find_leader() or running[int(number * len(running))]
+
+    def _others(self, *members: ClusterMember) -> list[str]:
+        return [m.name for m in self._cluster.members if m not in members]
+
+    def _how(self) -> Cut:
+        return self._random.choice(list(Cut))
+
+    # Processes
+
+    @contextmanager
+    def _kill(self, members: Sequence[ClusterMember]) -> Iterator[None]:
+        for member in members:
+            self._down.add(member.name)
+            member.kill()
+        yield
+        for member in members:
+            self._launch(member)
+
+    def _launch(self, member: ClusterMember) -> None:
+        self._down.discard(member.name)
+        if not member.is_running:
+            member.launch()
+
+    @contextmanager
+    def _pause(self, members: Sequence[ClusterMember]) -> Iterator[None]:
+        for member in members:
+            self._stopped.add(member.name)
+            member.send_signal(signal.SIGSTOP)
+        yield
+        for member in members:
+            self._go_on(member)
+
+    def _go_on(self, member: ClusterMember) -> None:
+        if member.name in self._stopped:
+            self._stopped.discard(member.name)
+            if member.is_running:
+                member.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def _restart_one_by_one(self) -> Iterator[None]:
+        for member in self._random.sample(self._cluster.members, len(self._cluster.members)):
+            self._down.add(member.name)
+            code = member.stop(signal.SIGTERM)
+            if code != -signal.SIGTERM:
+                self._record.blame(f"{member.name} ended with {code} on SIGTERM")
+            self._launch(member)
+            member.wait_ready(RECOVERY_DEADLINE_S)
+        yield
+
+    @contextmanager
+    def _move_clocks(self) -> Iterator[None]:
+        for member in self._some(self._random.randrange(1, len(self._cluster.members) + 1)):
+            member.move_clock(self._random.choice([-1, 1]) * CLOCK_JUMP_S)
+        yield
+
+    # Links
+
+    @contextmanager
+    def _rules(self, pairs: Sequence[Pair], rule: Rule) -> Iterator[None]:
+        self._links.set_rules(dict.fromkeys(pairs, rule))
+        yield
+        self._links.set_rules(dict.fromkeys(pairs, Rule()))
+
+    def _cut(self, pairs: Sequence[Pair]) -> AbstractContextManager[None]:
+        return self._rules(pairs, Rule(cut=self._how()))
+
+    def _split(self, side: Sequence[ClusterMember]) -> AbstractContextManager[None]:
+        return self._cut(between([m.name for m in side], self._others(*side)))
+
+    def _put_leader_in_minority(self) -> AbstractContextManager[None]:
+        leader = self._leader()
+        company = [m for m in self._some(self._minority) if m is not leader]
+        return self._split([leader, *company[: self._minority - 1]])
+
+    def _isolate_each(self) -> AbstractContextManager[None]:
+        return self._cut(between(*([name] for name in self._others())))
+
+    def _silence_leader(self) -> AbstractContextManager[None]:
+        leader = self._leader()
+        return self._cut([(leader.name, name) for name in self._some_of(self._others(leader))])
+
+    def _deafen_leader(self) -> AbstractContextManager[None]:
+        leader = self._leader()
+        return self._cut([(name, leader.name) for name in self._some_of(self._others(leader))])
+
+    def _cut_one_way(self) -> AbstractContextManager[None]:
+        pairs = between(*([name] for name in self._others()))
+        return self._cut(self._random.sample(pairs, len(pairs) // 3))
+
+    def _some_of(self, names: Sequence[str]) -> list[str]:
+        return self._random.sample(names, self._random.randrange(1, len(names) + 1))
+
+    def _slow_down(self) -> AbstractContextManager[None]:
+        delay_s = self._random.uniform(0.005, 0.1)
+        rule = Rule(delay_s=delay_s, jitter_s=delay_s, bytes_s=self._random.choice([0, 1 << 20]))
+        return self._rules(between(*([name] for name in self._others())), rule)
+
+    def _lose(self) -> AbstractContextManager[None]:
+        rule = Rule(loss=self._random.uniform(0.005, 0.1), reset=self._random.uniform(0, 0.02))
+        return self._rules(between(*([name] for name in self._others())), rule)
+
+    # Members
+
+    @contextmanager
+    def _replace(self) -> Iterator[None]:
+        """A disk is lost: the member is removed and a new one takes its place."""
+        self._cluster.replace(self._some(1)[0])
+        yield
+
+    @contextmanager
+    def _hold_back(self) -> Iterator[None]:
+        """A member misses more than the others keep for it, and comes back."""
+        (held,) = self._some(1)
+        ways: list[Callable[[], AbstractContextManager[None]]] = [
+            lambda: self._kill([held]),
+            lambda: self._pause([held]),
+            lambda: self._split([held]),
+        ]
+        with self._random.choice(ways)():
+            self._cluster.leader()
+            count = TAIL_COUNT + 2 * self._snapshot_count + 500
+            urls = [m.client_url for m in self._cluster.running if m is not held]
+            self.floods.append(flood(urls, count, f"{held.name}.{self.counts.total()}"))
+        yield
+
+    @contextmanager
+    def _churn(self) -> Iterator[None]:
+        """One more member, another address for one, and any one of them less."""
+        cluster = self._cluster
+        joining = cluster.add()
+        self._launch(joining)
+        joining.wait_ready(RECOVERY_DEADLINE_S)
+        cluster.move(self._some(1)[0])
+        leaving = self._random.choice(cluster.members)
+        remaining = [member for member in cluster.members if member is not leaving]
+        cluster.remove(leaving, through=self._random.sample(remaining, len(remaining)))
+        code = leaving.wait_exit(RECOVERY_DEADLINE_S)
+        if code != 0:
+            self._record.blame(f"{leaving.name} was removed and ended with {code}")
+        yield
+
+    def _await_write(self, member: ClusterMember) -> None:
+        """Wait until a write through `member` is acknowledged."""
+
+        def is_acknowledged() -> bool:
+            answer = member.try_request("PUT", "/v2/keys/alive", {"value": member.name})
+            return answer is not None and answer.status in (200, 201)
+
+        wait_until(is_acknowledged, RECOVERY_DEADLINE_S, f"a write through {member.name}")
