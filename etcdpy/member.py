@@ -30,6 +30,7 @@ from etcdpy.consensus.messages import (
 )
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.failover import EarlyElection
 from etcdpy.handover import hand_over
 from etcdpy.http.app import (
     CLIENT_ROUTES,
@@ -116,6 +117,12 @@ class Member:
             self._transport.active_for_s,
             election_s,
         )
+        self._early_election = EarlyElection(
+            self._driver,
+            self._transport.is_active,
+            config.heartbeat_interval_ms / 1000,
+            random.Random(secrets.randbits(64)),
+        )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
         self._make_servers(client_connections_max)
@@ -128,7 +135,10 @@ class Member:
             self._storage,
             removed=lambda: members.removed_ids(self._tree),
             random_source=random.Random(secrets.randbits(64)),
-            callbacks=PeerCallbacks(on_removed=lambda _: self._cluster.leave(is_told=True)),
+            callbacks=PeerCallbacks(
+                on_peer_lost=self._peer_lost,
+                on_removed=lambda _: self._cluster.leave(is_told=True),
+            ),
         )
 
     def _make_driver(self) -> Driver:
@@ -217,6 +227,7 @@ class Member:
             timer.cancel()
         self._timers.clear()
         self._versions.stop()
+        self._early_election.stop()
         self._cluster.stop()
         await self._client_server.stop()
         await self._transport.stop()
@@ -254,6 +265,9 @@ class Member:
             " ".join(urls),
             self._cluster_id,
         )
+
+    def _peer_lost(self, peer_id: int) -> None:
+        self._early_election.peer_lost(peer_id)
 
     # Applier
 

@@ -1,16 +1,14 @@
 """Driver: the asyncio loop that executes the pump's actions, and decides nothing.
 
-A file of its own because it is the only one here that knows asyncio and threads.  There is no
-task: a batch runs in one callback of the loop, from all that has arrived to the job for the
-thread that owns the files; what arrives while that writes is the next batch (group commit
-without a timer).  When the write has returned, one callback makes it visible, sends what
-depended on it, applies, releases reads and begins the next batch.
+A file of its own because it alone, with `writer`, knows asyncio.  There is no task: a batch runs
+in one callback of the loop, from all that has arrived to the job for the thread that owns the
+files; what arrives while that writes is the next batch (group commit without a timer).  When the
+write has returned, one callback makes it visible, sends what depended on it, applies, releases
+reads and begins the next batch.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.interfaces import (
@@ -38,6 +36,7 @@ from etcdpy.consensus.pump import (
 )
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.consensus.status import Status
+from etcdpy.consensus.writer import Writer
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 
 # What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
@@ -89,7 +88,7 @@ class Driver:
         self._pump = Pump(self._core)
         self.status = Status(self._core)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writer: _Writer | None = None
+        self._writer: Writer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_scheduled = False  # a callback that will run a batch is on its way
         self._is_over = False  # stopping, stopped or failed: no further batch begins
@@ -108,6 +107,7 @@ class Driver:
         self._proposals_bytes = 0
         self._changes: list[ConfChange] = []
         self._transfer_to = 0
+        self._must_campaign = False
         self._unreachable: list[int] = []
         self._snapshot_reports: list[SnapshotReport] = []
 
@@ -117,7 +117,7 @@ class Driver:
         """Begin to run on the running loop."""
         assert self._loop is None
         self._loop = asyncio.get_running_loop()
-        self._writer = _Writer(self._loop)
+        self._writer = Writer(self._loop)
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
 
@@ -189,6 +189,14 @@ class Driver:
     def transfer_leadership(self, to: int) -> None:
         """Have voter `to` lead instead of whoever does."""
         self._transfer_to = to
+        self._schedule()
+
+    def campaign(self) -> None:
+        """Ask for votes without waiting for the election timeout; harmless for a leader.
+
+        Members that hear of their leader ignore it: the first question is a pre-vote.
+        """
+        self._must_campaign = True
         self._schedule()
 
     def report_unreachable(self, member_id: int) -> None:
@@ -278,6 +286,7 @@ class Driver:
             self._transfer_to,
             self._unreachable,
             self._snapshot_reports,
+            self._must_campaign,
         )
         self._init_inbox()
         if len(proposals) > BATCH_PROPOSALS_MAX:
@@ -316,7 +325,7 @@ class Driver:
     def _has_arrivals(self) -> bool:
         """Whether something came while the batch was going on, and found it so."""
         queues = (self._messages, self._proposals, self._changes, self._snapshot_reports)
-        others = (self._has_ticked, self._transfer_to, self._unreachable)
+        others = (self._has_ticked, self._transfer_to, self._unreachable, self._must_campaign)
         return any(queues) or any(others) or self._may_ask_for_reads()
 
     def _do(self, action: Action) -> None:
@@ -404,42 +413,3 @@ class Driver:
         for future in waiting:
             if not future.done():
                 future.set_exception(EtcdError(RAFT_INTERNAL, cause))
-
-
-Job = Callable[[], None]
-Done = Callable[[Exception | None], None]
-
-
-class _Writer:
-    """The one thread that owns the files: does a job at a time and tells the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
-        self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name="etcdpy-writer")
-        self._thread.start()
-
-    def submit(self, job: Job, on_done: Done) -> None:
-        """Do `job` in the thread; its end is told to `on_done` on the loop."""
-        self._jobs.put((job, on_done))
-
-    async def stop(self) -> None:
-        """Wait for the job going on, and for the thread to end."""
-        self._jobs.put(None)
-        await self._ended.wait()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while True:
-            task = self._jobs.get()
-            if task is None:
-                break
-            job, on_done = task
-            error: Exception | None = None
-            try:
-                job()
-            except Exception as raised:  # an edge: the loop decides what it means
-                error = raised
-            self._loop.call_soon_threadsafe(on_done, error)
-        self._loop.call_soon_threadsafe(self._ended.set)

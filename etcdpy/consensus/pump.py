@@ -46,6 +46,7 @@ class Batch(NamedTuple):
     transfer_to: int = 0  # 0: no transfer is asked for
     unreachable: Sequence[int] = ()  # members to which messages may have been lost
     snapshot_reports: Sequence[SnapshotReport] = ()
+    must_campaign: bool = False
 
 
 class SoftStateChanged(NamedTuple):
@@ -195,6 +196,8 @@ class Pump:
             core.read_index(token)
         if batch.transfer_to:
             core.transfer_leadership(batch.transfer_to)
+        if batch.must_campaign:
+            core.campaign()
 
     def _persist(self, ready: Ready, actions: list[Action]) -> None:
         if ready.snapshot is not None:
