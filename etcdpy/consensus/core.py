@@ -46,7 +46,8 @@ class Ready(NamedTuple):
     messages: Sequence[Message]
     messages_after_persist: Sequence[Message]
     snapshot_requests: Sequence[SnapshotRequest]
-    # False when at most the commit index moved: it is known again after a restart.
+    # False when at most the commit index moved, and over no change of the configuration: it is
+    # known again after a restart.
     must_persist: bool
 
 
@@ -269,6 +270,7 @@ class Raft:
             bool(state.log.unstable)
             or state.term != on_disk.term
             or state.vote != on_disk.vote
+            or state.commit_due > on_disk.commit
             or state.log.pending_snapshot is not None
         )
 
@@ -304,12 +306,15 @@ class Raft:
             replication.own_persisted(state)
 
     def take_committed(self) -> list[Entry]:
-        """Hand out, once and in order, the next slice of committed and durable entries."""
+        """Hand out, once and in order, the next slice of committed and durable entries.
+
+        It ends before a change whose commit is not on disk; the next Ready has that persisted.
+        """
         state = self.state
         config = state.config
         entries = state.log.take_committed(config.apply_count_max, config.apply_bytes_max)
+        entries = membership.hold_back(state, entries)
         if entries:
-            membership.note_applying(state, entries)
             proposals.note_applying(state, entries)
         return entries
 

@@ -215,6 +215,11 @@ class RaftLog:
         self.applying = entries[-1].index
         return entries
 
+    def give_back(self, index: int) -> None:
+        """Undo the handing out of the entry at `index` and of all after it."""
+        assert self.applied < index <= self.applying
+        self.applying = index - 1
+
     def applied_to(self, index: int) -> None:
         """Note that everything up to `index` has been applied."""
         assert self.applied <= index <= self.applying

@@ -8,10 +8,16 @@ lose committed entries:
 2. a member with a committed change that it has not applied does not campaign;
 3. the configuration is part of the snapshot, and a member's durable log never holds a change
    without a durable commit index that covers the change before it: the commit index travels
-   with each append and is written in the frame that holds the entries.
+   with each append and is written in the frame that holds the entries;
+4. no change takes effect before a commit index that covers it is durable, be it for that alone
+   that something is written: what a member goes by is what it goes by after a restart.
 
 So the configurations that two members go by differ by one voter at most, and every two quorums
-meet.  Source: Raft (thesis), chapter 4; etcd's reasons for changing when applied.
+meet.  The fourth is for going on: if all who remain restarted and forgot that a removal is
+committed, they would need a quorum of the old configuration again, while who was removed has left
+with good reason, and the next who fails is one too many.  For safety it changes nothing: a change
+waits somewhat longer to be applied, and until then the second holds.
+Source: Raft (thesis), chapter 4; etcd's reasons for changing when applied.
 """
 
 from etcdpy.consensus import reads, replication
@@ -82,12 +88,20 @@ def has_unapplied_change(state: State) -> bool:
     return state.last_change_index > log.applied
 
 
-def note_applying(state: State, entries: list[Entry]) -> None:
-    """Remember the changes among `entries`, which are being handed out to be applied."""
-    for entry in entries:
+def hold_back(state: State, entries: list[Entry]) -> list[Entry]:
+    """Return those of `entries`, taken to be applied, that may be; remember their changes.
+
+    From a change on that is not known on disk to be committed the rest is given back: guard 4.
+    """
+    for position, entry in enumerate(entries):
         if entry.kind == EntryKind.CONF_CHANGE:
+            if entry.index > state.persisted_hard_state.commit:
+                state.commit_due = entry.index
+                state.log.give_back(entry.index)
+                return entries[:position]
             change = decode_conf_change(entry.data)
             state.applying_changes.append(AppliedChange(entry.index, change))
+    return entries
 
 
 def apply_change(state: State, change: ConfChange) -> None:

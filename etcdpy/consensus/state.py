@@ -129,6 +129,8 @@ class State:
         # Of the committed entries up to `changes_scanned_to`, the last change's index, 0 if none.
         self.last_change_index = 0
         self.changes_scanned_to = 0
+        # A change waits for a durable commit index of at least this, 0 before the first.
+        self.commit_due = 0
 
     def _init_term(self, hard_state: HardState) -> None:
         """Set what belongs to the current term and role."""

@@ -32,6 +32,7 @@ DURABLE_QUORUM = "a commit is on the disks of a quorum"
 PERSIST_FIRST = "nothing is promised before it is on disk"
 ONE_VOTE = "one vote per term"
 MONOTONIC = "nothing that is durable goes back"
+CONF_DURABLE = "a change in effect is in effect after a restart"
 
 
 class Watch:
@@ -194,6 +195,15 @@ class Watch:
         self._check_counted(member)
         member.seen_last = member.storage.last_index()
         self._agreement.installed(member, meta.index, meta.term)
+
+    def conf_applied(self, member: SimulatedMember, index: int) -> None:
+        """Check that a member knows on disk that the change at `index` is committed.
+
+        The operator and the removed act on what is in effect: it must not be forgotten.
+        """
+        hard_state, meta = member.storage.initial_state()
+        if max(hard_state.commit, meta.index) < index:
+            raise Violation(CONF_DURABLE, f"{member.id} goes by {index} with {hard_state} on disk")
 
     # ---- who leads
 

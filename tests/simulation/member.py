@@ -140,7 +140,7 @@ class SimulatedMember:
         )
 
     def _apply_conf_change(self, change: ConfChange) -> bool:
-        return apply_change(self.tree, change, CLUSTER_ID)
+        return apply_change(self.tree, change, CLUSTER_ID) is None
 
     # ---- what can be seen of it
 
@@ -208,7 +208,7 @@ class SimulatedMember:
     def tick(self) -> None:
         """Let its clock tick once."""
         self._ticks += 1
-        self.applications.withdraw(self._host.scheduler.now / SECOND, b"timed out")
+        self.applications.withdraw(self._host.scheduler.now / SECOND, lambda _: b"timed out")
         if self._ticks % SYNC_TICKS == 0 and self.is_leader and self.tree.has_expiring:
             self.propose_for_nobody(Command(CommandKind.SYNC, self.now_ns, limit=SYNC_LIMIT))
         self._has_ticked = True

@@ -13,6 +13,7 @@ from tests.simulation.run import run
 #: Caught by the first seeds, in the table that the hunt prints.
 QUICK = (
     "append acknowledged before the fsync",
+    "change in effect before its commit is on disk",
     "change in effect when appended, by the leader alone",
     "committed entry truncated",
     "configuration forgotten at a restart",

@@ -354,6 +354,7 @@ class World:
     def conf_applied(self, member: SimulatedMember, index: int) -> None:
         """See Host."""
         self.note(f"conf {member.id} {index} {member.core.state.voters}")
+        self.watch.conf_applied(member, index)
         self.agreement.conf_applied(member, index)
         conf = self.agreement.truth.conf
         known = (*conf.voters, *conf.learners)

@@ -9,13 +9,15 @@ from etcdpy.consensus.core import HANDLERS, Raft
 from etcdpy.consensus.log import RaftLog
 from etcdpy.consensus.messages import (
     KINDS_AFTER_PERSIST,
+    Entry,
+    EntryKind,
     HardState,
     Message,
     MessageKind,
     Role,
     SnapshotMeta,
 )
-from etcdpy.consensus.state import State
+from etcdpy.consensus.state import AppliedChange, State
 from tests.simulation.mutants.harness import Patches, mutant
 
 
@@ -122,6 +124,18 @@ def change_in_effect_early(patches: Patches) -> None:
         membership.apply_change(state, decode_conf_change(entry.data))
 
     patches.replace(membership, "append_change", append_change)
+
+
+@mutant("change in effect before its commit is on disk")
+def change_in_effect_undurable(patches: Patches) -> None:
+    def hold_back(state: State, entries: list[Entry]) -> list[Entry]:
+        for entry in entries:
+            if entry.kind == EntryKind.CONF_CHANGE:
+                change = decode_conf_change(entry.data)
+                state.applying_changes.append(AppliedChange(entry.index, change))
+        return entries
+
+    patches.replace(membership, "hold_back", hold_back)
 
 
 @mutant("campaign with an unapplied change")
