@@ -78,13 +78,17 @@ class Cluster:
         return None
 
     def follow(self) -> None:
-        """Have the transport's peers be the members that the tree holds, without this one."""
-        known = {member.id: member.peer_urls for member in self.members}
+        """Have the transport's peers be the members that the tree holds, without this one.
+
+        A peer that is neither a member nor a removed one stays: a snapshot may be older than what
+        made it a member, and to end with it would tell it that it was removed for good.
+        """
+        removed = members.removed_ids(self._tree)
         for peer in self._transport.peers:
-            if peer.member_id not in known and not peer.is_guest:
+            if peer.member_id in removed:
                 self._transport.remove_peer(peer.member_id)
-        for member_id, urls in known.items():
-            self._reach(member_id, urls)
+        for member in self.members:
+            self._reach(member.id, member.peer_urls)
 
     def leave(self, *, is_told: bool) -> None:
         """Note that this member was removed; `is_told`: by another one, so that it is known there.

@@ -84,6 +84,8 @@ class Reconfiguration:
             result.set_result(refusal)
 
     async def _propose(self, change: ConfChange) -> None:
+        if change.member_id == 0:  # nobody's id, which the log does not take
+            raise ReconfigurationError(MemberRefusal.ID_NOT_FOUND.value, 0)
         token = token_of(change)
         result = self._waiting[token] = self._loop.create_future()
         began_s = self._loop.time()
@@ -116,8 +118,11 @@ class Reconfiguration:
             raise ReconfigurationError(_UNHEALTHY, member.id)
 
     def _check_removal(self, member_id: int) -> None:
-        """Refuse to remove whom the others need for a quorum."""
-        voters = [m for m in members.list_members(self._tree) if not m.is_learner]
+        """Refuse to remove whom the others need for a quorum; a learner is in none."""
+        known = members.list_members(self._tree)
+        if any(m.is_learner for m in known if m.id == member_id):
+            return
+        voters = [m for m in known if not m.is_learner]
         others = [m for m in voters if m.id != member_id]
         if sum(bool(m.name) for m in others) < len(others) // 2 + 1:
             log.warning("not enough started members, rejecting remove member %x", member_id)
