@@ -127,6 +127,7 @@ class Member:
         self._versions = self._make_version_monitor()
         self._make_servers(client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._soft_state = SoftState()  # as told last
 
     def _make_transport(self) -> PeerTransport:
         urls = self._config.initial_advertise_peer_urls
@@ -288,12 +289,13 @@ class Member:
 
     def _soft_state_changed(self, state: SoftState) -> None:
         term = self._driver.status.term
+        before, self._soft_state = self._soft_state, state
         if state.is_removed:
             self._cluster.leave(is_told=False)
-        if state.role is Role.LEADER:
+        if state.role is Role.LEADER and before.role is not Role.LEADER:
             raft_log.info("%x became leader at term %d", self.member_id, term)
             self._causes.became_leader()
-        if state.leader_id:
+        if state.leader_id and state.leader_id != before.leader_id:
             self._stats.led_by(state.leader_id, self.now_ns())
             raft_log.info(
                 "raft.node: %x elected leader %x at term %d", self.member_id, state.leader_id, term

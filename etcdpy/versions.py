@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from etcdpy import CLUSTER_VERSION
+from etcdpy import ETCD_VERSION
 from etcdpy.errors import EtcdError, FatalError
 from etcdpy.logs import NOTICE
 
@@ -65,7 +65,7 @@ class VersionMonitor:
     def start(self) -> None:
         """Begin to watch."""
         if self._said is not None:
-            api_log.info("enabled capabilities for version %s", _short(self._said))
+            self._enable(self._said)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
@@ -124,14 +124,19 @@ class VersionMonitor:
                 _short(self._said),
                 _short(version),
             )
-        if _order(version) > _order(CLUSTER_VERSION):
+        self._said = version
+        self._enable(version)
+
+    def _enable(self, version: str) -> None:
+        """Say what the members can do by now, unless this one is older than all of them."""
+        if _order(version) > _order(ETCD_VERSION):
             self._on_fatal(
                 FatalError(
-                    f"cluster cannot be downgraded (current version: {CLUSTER_VERSION} is lower"
-                    f" than determined cluster version: {_short(version)})"
+                    f"cluster cannot be downgraded (current version: {ETCD_VERSION} is lower"
+                    f" than determined cluster version: {_short(version)})."
                 )
             )
-        self._said = version
+            return
         api_log.info("enabled capabilities for version %s", _short(version))
 
 
