@@ -92,7 +92,7 @@ class Broken(AssertionError):
     """A round showed what may not be."""
 
 
-def draw_plan(label: str, kind: Kind, strikes: int) -> Plan:
+def draw_plan(label: str, strikes: int, kind: Kind = Kind.ETCDPY) -> Plan:
     """Return the plan that follows from `label`."""
     source = random.Random(label)
     size = source.choice([3, 3, 3, 5])
@@ -182,8 +182,6 @@ class _Round:
             end = last - 1 if watch.path == "/k" else last
             wait_until(partial(watch.has_seen, end), SETTLE_DEADLINE_S, f"{watch} at {end}")
             watch.ending.set()
-        for watch in watches:
-            watch.join(JOIN_DEADLINE_S)
         answer = self._read_all()
         files = dict(_files(answer.json()["node"]))
         self._record.faults += flood_faults(self._nemesis.floods, files)
@@ -211,10 +209,12 @@ class _Round:
 
     def _judge(self, watches: Sequence[Watch], term: int) -> Tally:
         record, cluster = self._record, self._cluster
+        digests = self._digests()
+        for watch in watches:  # whose members have ended
+            watch.join(JOIN_DEADLINE_S)
         faults = list(record.faults)
         faults += judge.find_faults(record.history, watches, record.local_reads)
         lost = judge.find_lost(record.history)
-        digests = self._digests()
         if len(digests) > 1:
             faults.append(f"digests differ: {digests}")
         for member in [*cluster.members, *cluster.removed]:

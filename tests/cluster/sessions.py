@@ -17,8 +17,8 @@ from tests.harness.client import Connection, NotSentError
 from tests.simulation.history import Answer, Ask, Operation, Seen
 
 QUEUE = b"/q"
-#: How long a client waits: shorter and longer than the members do before they give up.
-PATIENCE_S = (0.7, 2.0, 9.0)
+#: How long a client waits, and how often: shorter and longer than members do.
+PATIENCE_S = {0.5: 5, 2.0: 4, 9.0: 1}
 PAUSE_S = 0.02
 REFUSALS = {KEY_NOT_FOUND: 404, COMPARE_FAILED: 412, KEY_EXISTS: 412}
 
@@ -82,7 +82,7 @@ class Session(threading.Thread):
         if self._connection is None or self._random.random() < 0.1:
             self._leave()
             self._target = self._random.choice(self._targets())
-            patience_s = self._random.choice(PATIENCE_S)
+            (patience_s,) = self._random.choices(list(PATIENCE_S), list(PATIENCE_S.values()))
             self._connection = Connection(self._target.url, patience_s)
 
     def _leave(self) -> None:

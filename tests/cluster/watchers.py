@@ -1,8 +1,9 @@
 """Watching clients of a cluster under faults: they resume as clients should, and keep all they see.
 
 A stream that finds its first event in the history gives that one and no more, and one that is too
-slow is dropped in silence, as in etcd; so a stream is given up after an event from the history and
-after a while without events, and the client goes on from the first index that it has not seen.
+slow is dropped in silence, as in etcd.  So who wants a stream polls until it is told of something
+that happened while it waited, and gives a stream up after a while without events; it goes on from
+the first index that it has not seen.
 Source: spec/watch.md sections 3, 4 and 6.
 """
 
@@ -78,6 +79,7 @@ class Watch(threading.Thread):
         self.seen: list[Event] = []
         self.gaps: list[tuple[int, int]] = []
         self.ending = threading.Event()
+        self._is_behind = False  # there may be events after `expected` in the history
         self._record = record
         self._targets = targets
         self._random = random.Random(seed)
@@ -85,6 +87,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self.ending.wait(RETRY_S * self._random.random()):
             target = self._random.choice(self._targets())
+            self._is_behind = self.expected > 0
             with Connection(target.url, IDLE_S) as connection:
                 try:
                     while not self.ending.is_set() and self._watch_once(target, connection):
@@ -105,7 +108,8 @@ class Watch(threading.Thread):
         query = ["wait=true"]
         if self.is_recursive:
             query.append("recursive=true")
-        if self.is_stream:
+        streams = self.is_stream and not self._is_behind
+        if streams:
             query.append("stream=true")
         if self.expected:
             query.append(f"waitIndex={self.expected}")
@@ -116,19 +120,20 @@ class Watch(threading.Thread):
             return True
         if not self.expected:
             self.began = self.expected = start + 1
-        if not self.is_stream:
-            return self._take_one(response)
+        if not streams:
+            return self._take_one(response, start)
         while (event := self._read_event(response)) is not None:
             self._see(event)
             if event.index <= start or self.ending.is_set():
-                break  # an event of the past: nothing more comes on this stream
+                break
         return False
 
-    def _take_one(self, response: http.client.HTTPResponse) -> bool:
+    def _take_one(self, response: http.client.HTTPResponse, start: int) -> bool:
         event = self._read_event(response)
         if event is None:
             return False
         self._see(event)
+        self._is_behind = event.index <= start
         return not response.read()
 
     def _read_event(self, response: http.client.HTTPResponse) -> Event | None:
