@@ -17,9 +17,9 @@ from etcdpy.urls import UrlError, parse_urls
 PREFIX = b"/v2/members"
 METHODS_WITH_BODY = frozenset(("POST", "PUT"))
 
-# Hundreds of URLs, far more than a member has; etcd has no bound.  Reading 64 KiB of the worst of
-# JSON takes less than 50 ms, for which the loop does nothing else.
-BODY_BYTES_MAX = 64 * 1024
+# Hundreds of URLs, more than a member ever has; etcd has no bound.  The worst of JSON of that
+# length takes tens of milliseconds to read, in which the loop does nothing else.
+BODY_BYTES_MAX = 16 * 1024
 BODY_TOO_LARGE = b"http: request body too large"
 
 _ID_MAX = (1 << 64) - 1

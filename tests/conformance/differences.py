@@ -55,12 +55,8 @@ MISSING_FACES = (
 )
 
 
-def is_change_of_members(method: str, path: str) -> bool:
-    """Tell whether a request changes members: all of them get 500 until that is there."""
-    is_members = path.partition("?")[0] in ("/v2/members", "/v2/members/") or path.startswith(
-        "/v2/members/"
-    )
-    return is_members and method in ("POST", "PUT", "DELETE")
+# What /members of the peer port has beside etcd's headers: who joins must know whom it has asked.
+JOINERS_MARK = "X-Etcdpy-Protocol: 1\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +93,11 @@ EDGES = {
         b"%x\r\n%b\r\n0\r\n\r\n" % (300_000, bytes(300_000)) + END,
         "answered at once and read to its end, after which the connection goes on; etcd reads"
         " 256 KiB before it answers, and closes if that was not all",
+    ),
+    "long list of peer URLs": Edge(
+        b"PUT /v2/members/0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 16386\r\n\r\nnull" + b" " * 16382,
+        "a body of more than 16 KiB is refused with 400: no member has that many URLs, and reading"
+        " them would hold up all else; etcd has no bound",
     ),
 }

@@ -3,16 +3,20 @@
 import asyncio
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from etcdpy.errors import ReconfigurationError
+from etcdpy.http.member_requests import BODY_BYTES_MAX
 from etcdpy.http.members import get_peer_members, serve_members
 from etcdpy.http.wire import Request, Response
 from etcdpy.tree.members import Member, MemberRefusal
 from tests.http.backend import CLIENT_URL, MEMBER_ID, PEER_URL, TreeBackend
 from tests.http.faces import ask
+from tests.http.rawsocket import exchange, request
+from tests.http.server import ServerThread
 
 STARTED = Member(0x5302E706B84D961, ("http://p:1", "http://p:2"), "s1", ("http://c:1",))
 UNSTARTED = Member(0xF000000000000000, ("http://q:1",))
@@ -46,10 +50,10 @@ def change(
     """Return the answer to a change, which brings the URLs as JSON."""
     if body is None:
         body = json.dumps({"peerURLs": peer_urls}).encode()
-    request = Request(method, path, content_type=JSON, body=body)
+    values = Request(method, path, content_type=JSON, body=body)
 
     async def run() -> Response:
-        return await serve_members(backend, request)
+        return await serve_members(backend, values)
 
     return asyncio.run(run())
 
@@ -250,3 +254,80 @@ def test_a_change_looks_up_the_auth_switch_first(
     before = backend.tree.stats.gets_fail
     change(backend, method, b"/v2/members", body=b"")
     assert backend.tree.stats.gets_fail - before == probes
+
+
+# Over a connection: when a body is read, and how much of it
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerThread]:
+    with ServerThread() as one:
+        yield one
+        assert one.errors == []
+
+
+JSON_HEAD = b"Content-Type: application/json\r\n"
+
+
+def body_of(size: int) -> bytes:
+    """Return a body of so many bytes, which is refused only when it has been read."""
+    return b'{"peerURLs":[]' + b" " * (size - 15) + b"}"
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT"])
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (BODY_BYTES_MAX, b"no valid URLs given"),
+        (BODY_BYTES_MAX + 1, b"http: request body too large"),
+        (BODY_BYTES_MAX * 40, b"http: request body too large"),
+    ],
+)
+def test_a_body_has_a_bound(server: ServerThread, method: bytes, size: int, words: bytes) -> None:
+    data = request(method, b"/v2/members/5f", JSON_HEAD, body_of(size))
+    reply = exchange(server.port, data)
+    assert (reply.status, reply.body) == (400, b'{"message":"%b"}' % words)
+
+
+def test_a_body_in_chunks_is_read(server: ServerThread) -> None:
+    head = JSON_HEAD + b"Transfer-Encoding: chunked\r\n"
+    chunks = b'5\r\n{"pee\r\n9\r\nrURLs":1}\r\n0\r\n\r\n'
+    reply = exchange(server.port, request(b"POST", b"/v2/members", head) + chunks)
+    assert reply.status == 400
+    assert b"cannot unmarshal number into Go struct field" in reply.body
+
+
+def test_a_body_that_breaks_off_is_answered(server: ServerThread) -> None:
+    data = request(b"POST", b"/v2/members", JSON_HEAD, body_of(100))[:-1]
+    reply = exchange(server.port, data, half_close=True)
+    assert (reply.status, reply.body) == (400, b'{"message":"unexpected EOF"}')
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "head", "is_told"),
+    [
+        (b"POST", b"/v2/members", JSON_HEAD, True),
+        (b"PUT", b"/v2/members/5f", JSON_HEAD, True),
+        (b"PUT", b"/v2/members", JSON_HEAD, False),
+        (b"PUT", b"/v2/members/zz", JSON_HEAD, False),
+        (b"PUT", b"/v2/members/5f", b"", False),
+        (b"DELETE", b"/v2/members/5f", JSON_HEAD, False),
+    ],
+)
+def test_only_who_is_heard_is_told_to_go_on(
+    server: ServerThread, method: bytes, target: bytes, head: bytes, is_told: bool
+) -> None:
+    data = request(method, target, head + b"Expect: 100-continue\r\n", body_of(20))
+    reply = exchange(server.port, data)
+    assert reply.data.startswith(b"HTTP/1.1 100 Continue\r\n\r\n") is is_told
+
+
+def test_answers_without_a_body_say_nothing_of_one(server: ServerThread) -> None:
+    body = b'{"peerURLs":["%b"]}' % PEER_URL.encode()
+    data = request(b"PUT", OWN_PATH, JSON_HEAD, body, is_last=False)
+    # What follows on the same connection shows that the client's idea of the length is right.
+    reply = exchange(server.port, data + request(b"DELETE", b"/v2/members"))
+    head, _, rest = reply.data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 204 No Content\r\n")
+    assert b"Content-" not in head
+    assert rest.startswith(b"HTTP/1.1 405 ")
