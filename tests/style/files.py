@@ -6,7 +6,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("etcdpy", "tests", "benchmarks")
 _TEXT_SUFFIXES = {".py", ".md", ".yml", ".yaml", ".toml", ".lua", ".txt", ".json", ".jsonl", ""}
-_TOP_FILES = ("Makefile", "README.md", "pyproject.toml", "config.example.yml", ".ci/run")
+_TOP_FILES = (
+    "Makefile",
+    "README.md",
+    "pyproject.toml",
+    "config.example.yml",
+    "Procfile",
+    ".ci/run",
+)
 
 
 def python_files(*folders: str) -> list[Path]:
