@@ -160,7 +160,7 @@ def filler(count: int) -> list[Command]:
 def test_who_may_have_missed_an_event_is_cut(missed: int, is_cut: bool) -> None:
     before = filler(5)
     tree = tree_after(before)
-    watcher = watch(tree, b"/1/a", "rs")
+    watcher = watch(tree, b"/1/a", "rs", since=1)  # long since told of what there was
     cut, _ = jump(tree, tree_after(before, filler(missed)))
     assert cut == ([watcher] if is_cut else [])
     assert watcher.is_registered is not is_cut
