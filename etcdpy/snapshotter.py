@@ -1,14 +1,16 @@
 """When a snapshot is taken, how, and what may be forgotten after it.
 
-The order is the promise: the rows of one applied index are gathered on the loop at once, so that
-they are one state; a thread writes the file, syncs, renames and reads it back; only then is the
-log compacted, to a tail for followers that lag a little, and are old files removed.
+The order is the promise: the rows are gathered on the loop, in slices of a millisecond between
+which the tree goes on changing, and with what changed meanwhile they are the state of the last
+slice's applied index; a thread writes the file, syncs, renames and reads it back; only then is
+the log compacted, to a tail for followers that lag a little, and are old files removed.
 Source: spec/cluster.md section 5.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 
 import msgpack
 
@@ -17,7 +19,8 @@ from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import SnapshotMeta
 from etcdpy.errors import EtcdError, FatalError
 from etcdpy.store.snapshot_file import BLOCK_BYTES, PackedRows
-from etcdpy.tree.snapshot import rows
+from etcdpy.tree.capture import Capture
+from etcdpy.tree.snapshot import Row
 from etcdpy.tree.tree import Tree
 
 log = logging.getLogger("etcdpy.etcdserver")
@@ -25,6 +28,10 @@ purge_log = logging.getLogger("etcdpy.pkg.fileutil")
 
 #: Entries that stay in memory behind a snapshot, so that a slow follower needs no snapshot.
 TAIL_COUNT = 5000
+#: How long the loop is kept from others at a time, and how many rows are packed between two looks
+#: at the clock.
+SLICE_S = 0.001
+ROWS_PER_LOOK = 32
 
 
 class Snapshotter:
@@ -85,10 +92,18 @@ class Snapshotter:
 
     async def _take(self) -> None:
         storage, driver = self._storage, self._driver
-        meta = driver.applied_meta()
-        last = storage.snapshot_meta().index
-        log.info("start to snapshot (applied: %d, lastsnap: %d)", meta.index, last)
-        blocks = list(_pack(self._tree))
+        applied, last = driver.applied_meta().index, storage.snapshot_meta().index
+        log.info("start to snapshot (applied: %d, lastsnap: %d)", applied, last)
+        capture = Capture(self._tree)
+        try:
+            packer = await _pack_in_slices(capture)
+            if capture.is_void:
+                log.info("gave up the snapshot: a newer one was received from the leader")
+                return
+            # In one turn of the loop: the place of the rows is where the last one was taken.
+            meta, blocks = driver.applied_meta(), packer.finish(capture)
+        finally:
+            capture.close()
         # A quorum of others can have committed an entry whose frame is still being written here.
         await driver.run_in_writer(lambda: None)
         await asyncio.to_thread(_write, storage, meta, blocks)
@@ -104,20 +119,46 @@ class Snapshotter:
             purge_log.info("purged file %s successfully", path)
 
 
-def _pack(tree: Tree) -> Iterator[PackedRows]:
-    """Yield the rows of `tree`, packed, in blocks as large as the file's."""
-    pack = msgpack.Packer().pack
-    parts: list[bytes] = []
-    size = 0
-    for row in rows(tree):
-        data = pack(row)
-        parts.append(data)
-        size += len(data)
-        if size >= BLOCK_BYTES:
-            yield PackedRows(len(parts), b"".join(parts))
-            parts, size = [], 0
-    if parts:
-        yield PackedRows(len(parts), b"".join(parts))
+class _Packer:
+    """Rows packed in blocks as large as the file's."""
+
+    def __init__(self) -> None:
+        self._pack = msgpack.Packer().pack
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._blocks: list[PackedRows] = []
+
+    def add(self, row: Row) -> None:
+        """Take one row."""
+        data = self._pack(row)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= BLOCK_BYTES:
+            self._end_block()
+
+    def finish(self, capture: Capture) -> list[PackedRows]:
+        """Take the last rows too and return all blocks, the header's first."""
+        header = PackedRows(1, self._pack(capture.header()))
+        for row in capture.last_rows():
+            self.add(row)
+        self._end_block()
+        return [header, *self._blocks]
+
+    def _end_block(self) -> None:
+        self._blocks.append(PackedRows(len(self._parts), b"".join(self._parts)))
+        self._parts, self._size = [], 0
+
+
+async def _pack_in_slices(capture: Capture) -> _Packer:
+    """Pack the rows of a tree that goes on changing, a millisecond at a time."""
+    packer = _Packer()
+    due_s = time.perf_counter() + SLICE_S
+    for count, row in enumerate(capture.moving_rows(), 1):
+        packer.add(row)
+        if count % ROWS_PER_LOOK == 0 and time.perf_counter() >= due_s:
+            await asyncio.sleep(0)
+            due_s = time.perf_counter() + SLICE_S
+    return packer
 
 
 def _write(storage: RaftStorage, meta: SnapshotMeta, blocks: list[PackedRows]) -> None:

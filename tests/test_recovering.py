@@ -25,8 +25,8 @@ from etcdpy.recovering import UNKNOWN_PEER_URL, force_new_cluster
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 from etcdpy.store.storage import Storage
+from etcdpy.tree.capture import rows
 from etcdpy.tree.members import Member, list_members
-from etcdpy.tree.snapshot import rows
 from etcdpy.tree.tree import Tree
 
 ME, SECOND, THIRD = 1, 2, 3

@@ -20,8 +20,8 @@ from etcdpy.consensus.messages import (
 from etcdpy.errors import ConfigError
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
+from etcdpy.tree.capture import rows
 from etcdpy.tree.members import Member
-from etcdpy.tree.snapshot import rows
 from etcdpy.tree.tree import Tree
 from tests.harness.fake_peer import CLUSTER_ID, FakePeer, row
 

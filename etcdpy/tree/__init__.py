@@ -7,7 +7,7 @@ store index that counts changes, the last 1000 events, and the watchers.  The or
     for watcher in tree.hub.take_ready():  # those whom this command told something
         ...                                # watcher.owner takes watcher.take() to its client
 
-Reads are `Tree.get`, watches `Tree.watch` and `Tree.unwatch`.  `snapshot.rows` and
+Reads are `Tree.get`, watches `Tree.watch` and `Tree.unwatch`.  `capture.rows` and
 `snapshot.restore` are the way out and in; `members` keeps the cluster's members as rows of the
 same tree, under `/0`, beside the users' keys under `/1`.
 

@@ -3,14 +3,15 @@
 Rows are flat tuples of ints, bytes, str, bool and None (events nest one level more), so that
 msgpack packs them as they are.  They come lazily, one per step, so that a caller can write them in
 slices; nothing here recurses.  Their order: one header, the nodes (depth first, parents before
-children), the events (ascending), one end row with the counts, without which rows are incomplete.
+children), the changes that came while the nodes were walked, the events (ascending), one end row
+with the counts, without which rows are incomplete.
 
 A node's row has its depth and name, not its path: a tree of 10,000 levels would otherwise write
 its names ten thousand times.  Row kinds and the format version are a disk format: a new meaning
-takes a new number.
+takes a new number.  How rows are taken from a tree that goes on changing is `capture`'s.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -18,11 +19,11 @@ from etcdpy.errors import FatalError
 from etcdpy.tree.event import ACTIONS, Event, NodeView
 from etcdpy.tree.expiry import Expiry
 from etcdpy.tree.history import EVENTS_MAX, History
-from etcdpy.tree.node import Node, new_directory, walk
+from etcdpy.tree.node import Node, find_below, new_directory
 from etcdpy.tree.stats import STAT_NAMES, Stats
 from etcdpy.tree.tree import Tree
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Row = tuple[Any, ...]
 
@@ -33,26 +34,14 @@ class RowKind(IntEnum):
     HEADER = 0  # kind, format version, index, counters
     NODE = 1  # kind, depth, name, value (None: directory), modified, created, expiration
     EVENT = 2  # kind, action, node, prev_node, index, is_refresh
-    END = 3  # kind, count of nodes, count of events
+    END = 3  # kind, counts of nodes, changes and events
+    REMOVED = 4  # kind, path: nothing is there, or below, any more
+    PLACED = 5  # kind, path, value (None: directory), modified, created, expiration
 
 
 # Plain ints: what msgpack gives back, and what is compared a million times.
-HEADER, NODE, EVENT, END = map(int, RowKind)
-
-
-def rows(tree: Tree) -> Iterator[Row]:
-    """Yield all rows of `tree`, lazily; it must not change until the last one is taken."""
-    yield (HEADER, FORMAT_VERSION, tree.index, tree.stats.counts())
-    node_count = 0
-    for depth, name, node in walk(tree.root):
-        node_count += 1
-        value = node.value if node.children is None else None
-        modified, created = node.modified_index, node.created_index
-        yield (NODE, depth, name, value, modified, created, node.expiration_ns)
-    for event in tree.history:
-        prev = None if event.prev_node is None else _flat(event.prev_node)
-        yield (EVENT, event.action, _flat(event.node), prev, event.index, event.is_refresh)
-    yield (END, node_count, len(tree.history))
+HEADER, NODE, EVENT, END, REMOVED, PLACED = map(int, RowKind)
+_CHANGES = (REMOVED, PLACED)
 
 
 def restore(source: Iterable[Sequence[Any]]) -> Tree:
@@ -77,6 +66,7 @@ class Restorer:
         self._expirations: list[tuple[int, bytes]] = []
         self._events: list[Event] = []
         self._node_count = 0
+        self._change_count = 0
         self._row_count = 0
         self._phase = -1  # the kind of the last row
 
@@ -90,11 +80,13 @@ class Restorer:
         try:
             if kind == NODE and self._phase in (HEADER, NODE):
                 self._add_node(row)
-            elif kind == EVENT and self._phase in (NODE, EVENT):
+            elif kind == EVENT and self._phase in (NODE, *_CHANGES, EVENT):
                 self._add_event(row)
+            elif kind in _CHANGES and self._phase in (NODE, *_CHANGES):
+                self._change(row)
             elif kind == HEADER and self._phase < 0:
                 self._begin(row)
-            elif kind == END and self._phase in (NODE, EVENT):
+            elif kind == END and self._phase in (NODE, *_CHANGES, EVENT):
                 self._check_end(row)
             else:
                 raise self._damage(f"a row of kind {kind!r} is out of place")
@@ -110,6 +102,8 @@ class Restorer:
         """
         if self._phase != END:
             raise self._damage("the end row is missing")
+        if self._change_count:
+            self._forget_changed_expirations()
         self._tree.expiry = Expiry(self._expirations)
         self._tree.history = History(self._events)
         return self._tree
@@ -164,6 +158,48 @@ class Restorer:
             self._names.append(name)
             self._path.append(node)
 
+    def _change(self, row: Sequence[Any]) -> None:
+        """Do again what was done to the tree while its nodes were walked."""
+        path = row[1]
+        if type(path) is not bytes or not path.startswith(b"/"):
+            raise ValueError(f"the path of a change is {path!r}")
+        *above, name = path[1:].split(b"/")
+        parent = find_below(self._tree.root, above)
+        self._change_count += 1
+        if row[0] == REMOVED:
+            if parent is not None and parent.children is not None:
+                parent.children.pop(name, None)
+            return
+        if parent is None or parent.children is None:
+            raise ValueError(f"the node at {path!r} has no parent")
+        self._place(parent.children, name, row)
+
+    def _place(self, siblings: dict[bytes, Node], name: bytes, row: Sequence[Any]) -> None:
+        _, path, value, modified, created, expiration_ns = row
+        _check_ints(modified, created)
+        if value is not None and type(value) is not bytes:
+            raise ValueError(f"a node's value is of type {type(value).__name__}")
+        former = siblings.get(name)
+        children: dict[bytes, Node] | None = None
+        if value is None:  # what lies in a directory that stays is not said again
+            children = {} if former is None or former.children is None else former.children
+        node = Node(value or b"", children, created, expiration_ns)
+        node.modified_index = modified
+        siblings[name] = node
+        if expiration_ns is not None:
+            _check_ints(expiration_ns)
+            self._expirations.append((expiration_ns, path))
+
+    def _forget_changed_expirations(self) -> None:
+        """Keep the expirations that nodes still have."""
+        root = self._tree.root
+        kept: dict[tuple[int, bytes], None] = {}
+        for expiration_ns, path in self._expirations:
+            node = find_below(root, path[1:].split(b"/"))
+            if node is not None and node.expiration_ns == expiration_ns:
+                kept[expiration_ns, path] = None
+        self._expirations = list(kept)
+
     def _add_event(self, row: Sequence[Any]) -> None:
         _, action, node, prev_node, index, is_refresh = row
         if action not in ACTIONS:
@@ -176,12 +212,11 @@ class Restorer:
         self._events.append(event)
 
     def _check_end(self, row: Sequence[Any]) -> None:
-        _, node_count, event_count = row
-        if (node_count, event_count) != (self._node_count, len(self._events)):
-            raise ValueError(
-                f"{self._node_count} nodes and {len(self._events)} events "
-                f"instead of {node_count!r} and {event_count!r}"
-            )
+        _, *counts = row
+        found = [self._node_count, self._change_count, len(self._events)]
+        if counts != found:
+            raise ValueError(f"{found} nodes, changes and events instead of {counts}")
+        event_count = len(self._events)
         if event_count > EVENTS_MAX or (event_count and self._events[-1].index != self._tree.index):
             raise ValueError(f"the events do not end at index {self._tree.index}")
 
@@ -190,13 +225,6 @@ def _check_ints(*values: object) -> None:
     for value in values:
         if type(value) is not int:
             raise ValueError(f"{value!r} is not a number")
-
-
-def _flat(view: NodeView) -> Row:
-    """Return an event's node as a row field; it has no listing."""
-    assert view.nodes is None
-    key, value, is_dir, expiration_ns, ttl_s, _, modified, created = view
-    return (key, value, is_dir, expiration_ns, ttl_s, modified, created)
 
 
 def _unflat(fields: Sequence[Any]) -> NodeView:

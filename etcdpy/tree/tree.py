@@ -62,7 +62,7 @@ class Tree:
     `index` counts changes.  `root`, `expiry` and `history` are for this package's own modules.
     """
 
-    __slots__ = ("expiry", "history", "hub", "index", "root", "stats")
+    __slots__ = ("expiry", "history", "hub", "index", "journal", "root", "stats")
 
     def __init__(self) -> None:
         self.index = 0
@@ -72,6 +72,7 @@ class Tree:
         self.history = History()
         self.hub = WatchHub()
         self.stats = Stats()
+        self.journal: list[Event] | None = None  # of a capture that goes on
 
     # Reading
 
@@ -441,6 +442,8 @@ class Tree:
     def _publish(self, event: Event) -> Event:
         """Put `event` into the history and tell the watchers, unless it is a refresh."""
         self.history.append(event)
+        if self.journal is not None:
+            self.journal.append(event)
         if self.hub.count and not event.is_refresh:
             self.hub.notify(event)
         return event

@@ -39,7 +39,7 @@ from etcdpy.errors import FatalError
 from etcdpy.membership import apply_change
 from etcdpy.store.files import Files
 from etcdpy.store.storage import Limits
-from etcdpy.tree import members, snapshot
+from etcdpy.tree import capture, members, snapshot
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from tests.simulation.disk import open_store
@@ -415,7 +415,7 @@ class SimulatedMember:
         meta = SnapshotMeta(self.applied, state.log.term(self.applied), state.conf)
         self.saving = meta
         self._snapshot_after = meta.index + self._host.profile.snapshot_count
-        self._saving_rows = list(snapshot.rows(self.tree))
+        self._saving_rows = list(capture.rows(self.tree))
         delay = self.draw_disk_time() * 3
         self._host.scheduler.after(delay, self._saved, None)
 

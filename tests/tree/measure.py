@@ -11,9 +11,10 @@ import timeit
 from collections.abc import Callable
 from typing import TypeVar
 
+from etcdpy.tree.capture import rows
 from etcdpy.tree.command import Command, CommandKind, apply, decode, encode
 from etcdpy.tree.event import NodeView, new_view
-from etcdpy.tree.snapshot import restore, rows
+from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree
 
 NOW_NS = 1_790_000_000 * 10**9

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from etcdpy.errors import EtcdError
-from etcdpy.tree.snapshot import restore, rows
+from etcdpy.tree.capture import rows
+from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree
 
 NOW_NS = 1_790_000_000 * 10**9

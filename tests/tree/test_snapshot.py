@@ -7,7 +7,8 @@ import msgpack
 import pytest
 
 from etcdpy.errors import FatalError
-from etcdpy.tree.snapshot import FORMAT_VERSION, Restorer, restore, rows
+from etcdpy.tree.capture import rows
+from etcdpy.tree.snapshot import FORMAT_VERSION, Restorer, restore
 from etcdpy.tree.tree import Tree
 
 NOW_NS = 1_790_000_000 * 10**9
@@ -72,7 +73,7 @@ def test_rows_are_lazy_and_flat(tree: Tree) -> None:
 
 def test_history_may_be_empty_at_any_index(tree: Tree) -> None:
     without = [row for row in through_msgpack(rows(tree)) if row[0] != 2]
-    without[-1][2] = 0
+    without[-1][3] = 0
     restored = restore(without)
     assert restored.digest() == tree.digest()
     assert len(restored.history) == 0
@@ -116,8 +117,8 @@ DAMAGE: list[tuple[str, Callable[[Rows], Any], str]] = [
     ("empty row", lambda given: given.insert(1, []), "a row of kind None is out of place"),
     ("after the end", lambda given: given.append(given[-1]), "a row of kind 3 is out of place"),
     ("node after events", lambda given: given.insert(-1, given[1]), "kind 1 is out of place"),
-    ("a node lost", lambda given: given.pop(nodes_of(given)[-1]), "nodes and"),
-    ("an event lost", drop_first_of(2), "nodes and"),
+    ("a node lost", lambda given: given.pop(nodes_of(given)[-1]), "nodes, changes and events"),
+    ("an event lost", drop_first_of(2), "nodes, changes and events"),
     ("short row", lambda given: given[1].pop(), "not enough values"),
     ("index is text", change(0, 2, "9"), "'9' is not a number"),
     ("index moved", change(0, 2, 99), "do not end at index 99"),
@@ -163,5 +164,5 @@ def test_every_truncation_is_noticed(tree: Tree) -> None:
 def test_another_format_version_is_refused(tree: Tree) -> None:
     given = through_msgpack(rows(tree))
     given[0][1] = FORMAT_VERSION + 1
-    with pytest.raises(FatalError, match="format version 2, this program reads version 1"):
+    with pytest.raises(FatalError, match="format version 3, this program reads version 2"):
         restore(given)

@@ -18,9 +18,10 @@ from hypothesis.stateful import (
 
 from etcdpy.errors import EtcdError
 from etcdpy.tree import removal
+from etcdpy.tree.capture import rows
 from etcdpy.tree.command import Command, CommandKind, apply, decode, encode
 from etcdpy.tree.event import NodeView
-from etcdpy.tree.snapshot import restore, rows
+from etcdpy.tree.snapshot import restore
 from etcdpy.tree.stats import STAT_NAMES
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
