@@ -1,4 +1,7 @@
-"""What holds for every suite: no process is left behind, and the time of each suite is shown."""
+"""What holds for every suite: no process is left behind, and what was measured is shown.
+
+A test that has something to show says `record_property("tally", text)`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -53,7 +56,12 @@ def _describe(process: psutil.Process) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the seconds of work per suite, summed over all workers."""
+    """Print what tests have to show, and the seconds per suite, summed over all workers."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "tally":
+                terminalreporter.section(report.nodeid)
+                terminalreporter.write_line(str(text))
     seconds: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
