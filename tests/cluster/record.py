@@ -36,7 +36,7 @@ class Record:
         self.history = History()
         self.local_reads: list[LocalRead] = []
         self.faults: list[str] = []
-        self.outcomes: Counter[str] = Counter()  # acknowledged, refused, failed, unknown
+        self.outcomes: Counter[str] = Counter()  # acknowledged, refused, unsent, unknown
         self.ending = threading.Event()
         self._lock = threading.Lock()
         self._seen: dict[bytes, Seen] = {}
@@ -79,7 +79,7 @@ class Record:
     def withdraw(self, operation: Operation) -> None:
         """Note that a call was not sent."""
         with self._lock:
-            self.outcomes["failed"] += 1
+            self.outcomes["unsent"] += 1
             self.history.by_key[operation.key].remove(operation)
 
     def answer(self, operation: Operation, answer: Answer) -> None:

@@ -330,9 +330,12 @@ class Cluster:
     def move(self, member: ClusterMember) -> None:
         """Give a member another peer address, and tell the cluster; needs `links`."""
         assert self.links is not None
+        former = member.proxy_port
+        assert former is not None
         self._connect(member)
         path = f"/v2/members/{member.id}"
         self.ask("PUT", path, {"peerURLs": [member.advertised_peer_url]})
+        self.links.close_port(former)
 
     def __enter__(self) -> Self:
         return self

@@ -144,9 +144,12 @@ class Pipe:
 class Link:
     """One connection from a member to another: two pipes under one rule."""
 
-    def __init__(self, proxy: "Proxy", dialler: asyncio.Transport, listener: str) -> None:
+    def __init__(
+        self, proxy: "Proxy", dialler: asyncio.Transport, listener: str, port: int
+    ) -> None:
         self.proxy = proxy
         self.listener = listener
+        self.port = port
         self.rule = CLEAR
         self._dialler = dialler
         self._target: asyncio.Transport | None = None
@@ -243,13 +246,14 @@ class Link:
 class _Dialler(asyncio.Protocol):
     """The side of a link that has dialled."""
 
-    def __init__(self, proxy: "Proxy", listener: str) -> None:
+    def __init__(self, proxy: "Proxy", listener: str, port: int) -> None:
         self._proxy = proxy
         self._listener = listener
+        self._port = port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._link = Link(self._proxy, transport, self._listener)
+        self._link = Link(self._proxy, transport, self._listener, self._port)
         self._proxy.links.add(self._link)
 
     def data_received(self, data: bytes) -> None:
@@ -298,6 +302,7 @@ class Proxy:
         self._rules: dict[Pair, Rule] = {}
         self._names: dict[str, str] = {}  # by hex id
         self._targets: dict[str, int] = {}  # ports by name
+        self._servers: dict[int, asyncio.Server] = {}  # by port
         self._dialling: set[asyncio.Task[None]] = set()
 
     def rule(self, pair: Pair) -> Rule:
@@ -325,6 +330,7 @@ class Proxy:
         """Carry out one command.  Raises: OSError when a port is taken."""
         does: dict[str, Callable[..., Any]] = {
             "listen": self._listen,
+            "close": self._close,
             "identify": self._identify,
             "rules": self._set_rules,
         }
@@ -334,8 +340,17 @@ class Proxy:
 
     async def _listen(self, name: str, port: int, target: int) -> None:
         """Listen for the peers of a member; on further ports as well."""
-        await self.loop.create_server(lambda: _Dialler(self, name), "127.0.0.1", port)
+        self._servers[port] = await self.loop.create_server(
+            lambda: _Dialler(self, name, port), "127.0.0.1", port
+        )
         self._targets[name] = target
+
+    def _close(self, port: int) -> None:
+        """Listen there no more, and reset what came that way."""
+        self._servers.pop(port).close()
+        for link in list(self.links):
+            if link.port == port:
+                link.reset()
 
     def _identify(self, name: str, member_id: str) -> None:
         """Say whose id one is; links of it that are there already are put under its rules."""

@@ -45,6 +45,10 @@ class Links:
                 return port
         raise OSError(f"no port was free {PORT_TRIES} times in a row")
 
+    def close_port(self, port: int) -> None:
+        """Have one of the ports of a member lead nowhere any more."""
+        self._tell(do="close", port=port)
+
     def identify(self, name: str, member_id: str) -> None:
         """Say which id `name` has, as `GET /v2/members` shows it; rules need it."""
         self._tell(do="identify", name=name, member_id=member_id)

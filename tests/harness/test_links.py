@@ -83,6 +83,13 @@ def test_slow_and_lossy_links_still_carry_everything(cluster: Cluster) -> None:
         wait_until(partial(shows, member, "49"), DEADLINE_S, f"all at {member.name}")
 
 
+def test_a_member_that_moved_is_reached_where_it_is_now(cluster: Cluster) -> None:
+    for number, member in enumerate(list(cluster.members)):
+        cluster.move(member)
+        write(cluster.leader(), str(number))
+        wait_until(partial(shows, member, str(number)), DEADLINE_S, f"the write at {member.name}")
+
+
 def test_who_is_isolated_is_a_stranger_to_strangers_too() -> None:
     assert set(isolation("a", ["b", "c"])) == {
         *[("a", "b"), ("a", "c"), ("b", "a"), ("c", "a")],
