@@ -92,16 +92,20 @@ class Snapshotter:
 
     async def _take(self) -> None:
         storage, driver = self._storage, self._driver
-        applied, last = driver.applied_meta().index, storage.snapshot_meta().index
-        log.info("start to snapshot (applied: %d, lastsnap: %d)", applied, last)
+        begun = driver.applied_meta()
+        if begun is None:
+            return  # a newer one from the leader takes its place
+        last = storage.snapshot_meta().index
+        log.info("start to snapshot (applied: %d, lastsnap: %d)", begun.index, last)
         capture = Capture(self._tree)
         try:
             packer = await _pack_in_slices(capture)
-            if capture.is_void:
+            # In one turn of the loop: the place of the rows is where the last one was taken.
+            meta = driver.applied_meta()
+            if meta is None or capture.is_void:
                 log.info("gave up the snapshot: a newer one was received from the leader")
                 return
-            # In one turn of the loop: the place of the rows is where the last one was taken.
-            meta, blocks = driver.applied_meta(), packer.finish(capture)
+            blocks = packer.finish(capture)
         finally:
             capture.close()
         # A quorum of others can have committed an entry whose frame is still being written here.

@@ -239,9 +239,14 @@ class Driver:
         self._writer.submit(job, end)
         return future
 
-    def applied_meta(self) -> SnapshotMeta:
-        """Return the place of what is applied now: a snapshot of the application is at it."""
+    def applied_meta(self) -> SnapshotMeta | None:
+        """Return the place of what is applied now: a snapshot of the application is at it.
+
+        None while a snapshot of the leader's is being put in the place of it.
+        """
         state = self._core.state
+        if state.log.pending_snapshot is not None:
+            return None
         index = state.log.applied
         return SnapshotMeta(index, state.log.term(index), state.conf)
 

@@ -100,6 +100,7 @@ class Rig:
         self.soft_states: list[SoftState] = []
         self.fatal: list[FatalError] = []
         self.installed: list[SnapshotMeta] = []
+        self.places: list[SnapshotMeta | None] = []  # as told while one was being installed
         self.driver = Driver(
             RaftConfig(
                 1,
@@ -137,7 +138,9 @@ class Rig:
         assert threading.current_thread() is not threading.main_thread()
 
     def stabilise(self, hard_state: HardState, meta: SnapshotMeta) -> None:
+        self.places.append(self.driver.applied_meta())
         self.storage.install(hard_state, meta)
+        self.places.append(self.driver.applied_meta())
         self.installed.append(meta)
         self.collector.changed.set()
 
@@ -146,6 +149,12 @@ class Rig:
             while not condition():
                 self.collector.changed.clear()
                 await self.collector.changed.wait()
+
+    def snapshot(self) -> None:
+        """Have the storage hold a snapshot of what is applied."""
+        meta = self.driver.applied_meta()
+        assert meta is not None
+        self.storage.snapshot(meta)
 
     async def until_applied(self, count: int) -> None:
         await self.until(lambda: len(self.collector.datas) == count)
@@ -468,6 +477,19 @@ def test_a_received_snapshot_is_installed_off_the_loop() -> None:
     run(main)
 
 
+def test_no_snapshot_can_be_taken_while_a_received_one_is_installed() -> None:
+    async def main() -> None:
+        rig = Rig(with_log([2, 2], (1, 2, 3)))
+        rig.driver.start()
+        meta = SnapshotMeta(10, 3, ConfState((1, 2), ()))
+        rig.driver.step(Message(MessageKind.SNAPSHOT, 1, 2, 3, snapshot=meta))
+        await rig.until(lambda: rig.installed)
+        assert rig.places == [None, None]  # neither the place before nor after it is a whole one
+        await rig.driver.stop()
+
+    run(main)
+
+
 def test_a_snapshot_without_an_installer_is_fatal() -> None:
     async def main() -> None:
         rig = Rig(with_log([2, 2], (1, 2, 3)))
@@ -489,7 +511,7 @@ def test_compaction_past_the_snapshot_is_refused_and_within_it_done() -> None:
         await rig.until_applied(5)
         with pytest.raises(FatalError):
             rig.driver.compact(4)
-        rig.storage.snapshot(rig.driver.applied_meta())
+        rig.snapshot()
         rig.driver.compact(4)
         assert rig.storage.first_index() == 5
         await rig.driver.stop()
@@ -500,7 +522,7 @@ def test_compaction_past_the_snapshot_is_refused_and_within_it_done() -> None:
 def test_an_added_learner_is_sent_a_snapshot_when_its_entries_are_compacted() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
-        rig.storage.snapshot(rig.driver.applied_meta())
+        rig.snapshot()
         rig.driver.compact(2)
         rig.driver.propose_conf_change(ConfChange(ConfChangeKind.ADD_LEARNER, 2))
         await rig.until(lambda: rig.driver.status.conf.learners == (2,))
