@@ -20,6 +20,7 @@ _SCHEME_TAIL = frozenset(string.ascii_letters + string.digits + "+-.")
 _USERINFO = frozenset(string.ascii_letters + string.digits + "-._:~!$&'()*+,;=%@")
 #: What may stand unescaped in a host: Go is lenient here, for the sake of old programs.
 _HOST = frozenset(string.ascii_letters + string.digits + "-_.~!$&'()*+,;=:[]<>\"")
+_FRAGMENT = frozenset(string.ascii_letters + string.digits + "-_.~$&+,/:;=?@!()*'[]%")
 _HEX = frozenset(string.hexdigits)
 _GO_ESCAPES = {
     "\a": "\\a",
@@ -47,13 +48,13 @@ class Url(NamedTuple):
     userinfo: str | None  # user, or user:password, escaped
     host: str  # "host:port", unescaped, with the brackets of an IPv6 address
     query: str | None
-    fragment: str
+    fragment: str  # escaped
 
     def __str__(self) -> str:
         """Write the URL as etcd shows it in logs and in the members list."""
         user = "" if self.userinfo is None else self.userinfo + "@"
         query = "" if self.query is None else "?" + self.query
-        fragment = "#" + _escape(self.fragment, "$&+,/:;=?@!()*'~") if self.fragment else ""
+        fragment = "#" + self.fragment if self.fragment else ""
         return f"{self.scheme}://{user}{_escape(self.host, ''.join(_HOST))}{query}{fragment}"
 
 
@@ -164,9 +165,15 @@ def _split_url(text: str) -> tuple[Url, str]:
     except ValueError as refusal:
         raise UrlError(f"parse {go_quote(body)}: {refusal}") from None
     try:
-        return url._replace(fragment=_unescape(fragment)), path
+        return url._replace(fragment=_rewrite_fragment(fragment)), path
     except ValueError as refusal:
         raise UrlError(f"parse {go_quote(text)}: {refusal}") from None
+
+
+def _rewrite_fragment(text: str) -> str:
+    """Return a fragment as it is if every byte of it may stand there, else escaped anew."""
+    plain = _unescape(text)
+    return text if set(text) <= _FRAGMENT else _escape(plain, "$&+,/:;=?@!()*~")
 
 
 def _split_body(text: str) -> tuple[Url, str]:
