@@ -45,7 +45,7 @@ def parse(arguments: list[str]) -> Plan:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(PARTS), help="may be repeated")
     parser.add_argument("--server", action="append", type=Kind, choices=list(Kind))
-    parser.add_argument("--quick", action="store_true", help="all parts, small, two minutes")
+    parser.add_argument("--quick", action="store_true", help="all parts, small, a few minutes")
     parser.add_argument("--seconds", type=int, help="of each run of wrk")
     parser.add_argument("--rounds", type=int, help="how often each case is run on each server")
     parser.add_argument("--connections", type=int, action="append", help="may be repeated")
