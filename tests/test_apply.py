@@ -223,3 +223,84 @@ def test_a_long_batch_does_not_overflow_a_watcher_that_is_read() -> None:
     )
     assert [event.index for event in reader.events] == list(range(1, 1001))
     assert not watcher.is_overflowed
+
+
+class CutReader(Reader):
+    """One that notes how it ends."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        super().__init__()
+        self.watcher = watcher
+        self.is_cut = False
+        watcher.owner = self
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+
+def tree_of(commands: list[Command]) -> Tree:
+    """A leader's tree after these."""
+    fixture = Fixture()
+    for command in commands:
+        fixture.commit(fixture.applications.wrap(command))
+    return fixture.tree
+
+
+def test_a_snapshot_is_gone_on_from() -> None:
+    fixture = Fixture()
+    fixture.commit(fixture.applications.wrap(set_key(b"old")))
+    fixture.applications.replace(tree_of([set_key(b"a"), set_key(b"b")]), applied=7)
+    assert fixture.tree is fixture.applications.tree  # who holds it need not know
+    assert fixture.tree.find_node(b"/1/old") is None
+    with pytest.raises(FatalError, match="entry 9 was handed out after 7"):
+        fixture.applications.apply([Entry(2, 9, EntryKind.NORMAL, b"")])
+    data = fixture.applications.wrap(set_key(b"c"))
+    fixture.applications.apply([Entry(2, 8, EntryKind.NORMAL, data)])
+    assert fixture.tree.index == 3
+
+
+def test_a_proposal_in_a_snapshot_has_no_result_and_runs_into_its_time_out() -> None:
+    def test(loop: asyncio.AbstractEventLoop) -> None:
+        fixture = Fixture()
+        result: asyncio.Future[Event] = loop.create_future()
+        fixture.applications.register(set_key(b"a"), result, 1.0)
+        fixture.applications.replace(tree_of([set_key(b"a")]), applied=5)
+        assert not result.done()
+        fixture.applications.withdraw(2.0, lambda _: b"timed out")
+        assert isinstance(result.exception(), EtcdError)
+
+    run(test)
+
+
+def test_a_proposal_after_a_snapshot_is_answered() -> None:
+    def test(loop: asyncio.AbstractEventLoop) -> None:
+        fixture = Fixture()
+        result: asyncio.Future[Event] = loop.create_future()
+        data = fixture.applications.register(set_key(b"mine"), result, 1.0)
+        fixture.applications.replace(tree_of([set_key(b"a")]), applied=5)
+        fixture.applications.apply([Entry(2, 6, EntryKind.NORMAL, data)])
+        assert result.result().index == 2
+
+    run(test)
+
+
+def test_watchers_are_told_of_a_snapshots_events_as_they_are_read() -> None:
+    fixture = Fixture()
+    watcher = fixture.tree.watch(b"/1", is_recursive=True, is_stream=True, since=0)
+    reader = CutReader(watcher)
+    fixture.applications.replace(tree_of([set_key(b"a")] * 500), applied=500)
+    assert [event.index for event in reader.events] == list(range(1, 501))
+    assert (watcher.is_overflowed, reader.is_cut) == (False, False)
+
+
+def test_watchers_that_may_have_missed_an_event_are_cut() -> None:
+    fixture = Fixture()
+    early, late = (
+        CutReader(fixture.tree.watch(b"/1/a", is_recursive=False, is_stream=False, since=since))
+        for since in (0, 1300)
+    )
+    fixture.tree.watch(b"/1/a", is_recursive=False, is_stream=False, since=0)  # nobody's any more
+    fixture.applications.replace(tree_of([set_key(b"a")] * 1400), applied=1400)
+    assert (early.is_cut, early.events) == (True, [])
+    assert (late.is_cut, [event.index for event in late.events]) == (False, [1300])
+    assert fixture.tree.hub.count == 0

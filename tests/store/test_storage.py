@@ -161,6 +161,28 @@ def test_an_installed_snapshot_replaces_log_and_view(member: Member) -> None:
     assert member.storage.last_index() == 12
 
 
+def test_a_received_snapshot_can_be_read_before_it_is_installed(member: Member) -> None:
+    member.extend(3)
+    meta = SnapshotMeta(9, 2, CONF)
+    writer = member.storage.begin_received(meta)
+    writer.write_rows([entry(9)])
+    writer.finish()
+    with member.storage.open_received(meta) as reader:
+        assert reader.meta == meta
+        assert [Entry(*row) for row in reader.rows()] == [entry(9)]
+    assert member.storage.snapshot_meta() == SnapshotMeta()
+    assert member.storage.open_snapshot() is None
+    member.stop()
+    member.start()  # finds what was acknowledged, and nothing else
+
+
+def test_a_received_snapshot_cannot_be_read_before_it_is_whole(member: Member) -> None:
+    meta = SnapshotMeta(9, 2, CONF)
+    member.storage.begin_received(meta).write_rows([entry(9)])
+    with pytest.raises(FatalError, match=r"snapshot /data/.*\.received: cannot open it"):
+        member.storage.open_received(meta)
+
+
 def test_a_snapshot_that_was_not_received_cannot_be_installed(member: Member) -> None:
     with pytest.raises(FatalError, match=r"cannot make durable /data/snapshots/.*: no such file"):
         member.storage.install(SnapshotMeta(9, 1, CONF), HardState(1, 0, 9))
