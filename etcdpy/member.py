@@ -39,6 +39,8 @@ from etcdpy.http.app import (
     PEER_ROUTES,
     HttpServer,
 )
+from etcdpy.http.auth_access import Authority
+from etcdpy.http.auth_store import File
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.peer_protocol import Identity
 from etcdpy.http.peers import RaftFace
@@ -125,6 +127,7 @@ class Member:
         )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
+        self.authority = Authority(self)
         self._make_servers(client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._soft_state = SoftState()  # as told last
@@ -385,9 +388,14 @@ class Member:
         """Forget a watch; harmless when it has ended already."""
         self._tree.unwatch(watcher)
 
-    def count_auth_probe(self) -> None:
-        """Count the look-up of the auth switch, which fails while auth was never set up."""
-        self._tree.stats.gets_fail += 1
+    def find_file(self, path: bytes) -> File | None:
+        """Return the file at `path` of the local tree, None if there is none; counted as a read."""
+        node, stats = self._tree.find_node(path), self._tree.stats
+        if node is None:
+            stats.gets_fail += 1
+            return None
+        stats.gets_success += 1
+        return None if node.children is not None else File(node.value, node.modified_index)
 
     def members(self) -> list[TreeMember]:
         """Return all members, ascending by id."""

@@ -16,7 +16,17 @@ from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
-from etcdpy.http import health, keys, machines, member_requests, members, stats, version, wire
+from etcdpy.http import (
+    auth,
+    health,
+    keys,
+    machines,
+    member_requests,
+    members,
+    stats,
+    version,
+    wire,
+)
 from etcdpy.http.acceptor import Acceptor
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
@@ -25,7 +35,7 @@ from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.routes import BodyRule, Match, Route, Routes
 from etcdpy.http.target import TargetError
 from etcdpy.http.watch import EventRenderer, WatchFeed
-from etcdpy.http.wire import Framing, Request, Response
+from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
 
 DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
@@ -45,7 +55,13 @@ _MEMBERS = Route(
         member_requests.BODY_BYTES_MAX,
         member_requests.BODY_TOO_LARGE,
     ),
+    guard=members.guard,
 )
+_AUTH_BODY = BodyRule(
+    auth.METHODS_WITH_BODY, auth.is_body_wanted, auth.BODY_BYTES_MAX, auth.BODY_TOO_LARGE
+)
+_USERS = Route(auth.serve_users, b"", body=_AUTH_BODY, guard=auth.guard_named)
+_ROLES = Route(auth.serve_roles, b"", body=_AUTH_BODY, guard=auth.guard_named)
 _CLIENT_FACES = {
     b"/version": Route(version.get_version, b"GET"),
     b"/health": Route(health.get_health, b"GET"),
@@ -53,6 +69,7 @@ _CLIENT_FACES = {
     b"/v2/stats/self": Route(stats.get_self, b"GET"),
     b"/v2/stats/leader": Route(stats.get_leader, b"GET"),
     b"/v2/stats/store": Route(stats.get_store, b"GET"),
+    auth.SWITCH_PATH: Route(auth.serve_switch, auth.SWITCH_ALLOWED, guard=auth.guard_switch),
 }
 _PEER_FACES = {
     b"/version": Route(version.get_version, b"GET"),
@@ -62,7 +79,13 @@ _PEER_FACES = {
     b"/raft/snapshot": Route(None, b"POST", is_raft=True),
     b"/raft/snapshot/etcdpy": Route(None, b"POST", is_raft=True),
 }
-CLIENT_ROUTES = Routes(_CLIENT_FACES, {keys.PREFIX: _KEYS, member_requests.PREFIX: _MEMBERS})
+_CLIENT_SUBTREES = {
+    keys.PREFIX: _KEYS,
+    member_requests.PREFIX: _MEMBERS,
+    auth.USERS_PATH: _USERS,
+    auth.ROLES_PATH: _ROLES,
+}
+CLIENT_ROUTES = Routes(_CLIENT_FACES, _CLIENT_SUBTREES)
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
 )
@@ -250,24 +273,27 @@ class HttpServer:
         self, request: web.BaseRequest, match: Match, connection: Connection, framing: Framing
     ) -> Sent:
         route = match.route
+        values = Request(request.method, match.path, match.raw_query, caller=_caller(request))
+        if route.guard is not None:
+            refusal = await route.guard(self._backend, values)
+            if refusal is not None:
+                return connection.respond(refusal, _frame_unread(request, connection, framing))
         if route.body is not None and request.method in route.body.methods:
-            values = await self._read_body(route.body, match, request, connection)
-        else:
-            values = Request(request.method, match.path, match.raw_query)
+            values = await self._read_body(route.body, values, request, connection)
         framing = _frame_unread(request, connection, framing)
         if route.handler is not None:
             return connection.respond(await route.handler(self._backend, values), framing)
         return await self._serve_keys(values, connection, framing)
 
     async def _read_body(
-        self, rule: BodyRule, match: Match, request: web.BaseRequest, connection: Connection
+        self, rule: BodyRule, values: Request, request: web.BaseRequest, connection: Connection
     ) -> Request:
         """Return the request with its media type, and its body as far as it could be read.
 
         Raises: ConnectionError for a client that stops sending.
         """
         content_type = request.headers.get("Content-Type", "").encode("utf-8", "surrogateescape")
-        values = Request(request.method, match.path, match.raw_query, content_type)
+        values = values._replace(content_type=content_type)
         if not rule.is_wanted(values):
             return values
         if _is_waiting(request):
@@ -290,7 +316,13 @@ class HttpServer:
         assert renderer is not None
         try:
             plan = keys.parse(values, backend.now_ns())
-            backend.count_auth_probe()
+            if backend.authority.is_enabled():
+                await backend.authority.check_key(
+                    values.caller,
+                    keys.key_of(values),
+                    is_write=isinstance(plan, keys.Write),
+                    is_recursive=plan.is_recursive,
+                )
             if isinstance(plan, keys.Watch):
                 return await self._serve_watch(plan, connection, framing)
             if isinstance(plan, keys.Write):
@@ -342,6 +374,14 @@ class HttpServer:
         finally:
             feed.cut()
         return Sent(connection, is_kept=is_kept)
+
+
+def _caller(request: web.BaseRequest) -> Caller:
+    """Return who asks; of several Authorization headers the first one counts."""
+    authorization = request.headers.get("Authorization")
+    if not authorization:
+        return ANONYMOUS
+    return Caller(authorization.encode("utf-8", "surrogateescape"))
 
 
 def _expects_continue(expectation: str) -> bool:

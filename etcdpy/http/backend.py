@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from etcdpy.http.auth_access import Authority
+from etcdpy.http.auth_store import File
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member
@@ -55,8 +57,12 @@ class Backend(Protocol):
     def unwatch(self, watcher: Watcher) -> None:
         """Forget a watch; harmless when it has ended already."""
 
-    def count_auth_probe(self) -> None:
-        """Count the look-up of the auth switch that each keys request makes."""
+    @property
+    def authority(self) -> Authority:
+        """Who may do what: one for all listeners of the member."""
+
+    def find_file(self, path: bytes) -> File | None:
+        """Return the file at `path` of the local tree, None if there is none; counted as a read."""
 
     def members(self) -> list[Member]:
         """Return all members, ascending by id."""

@@ -56,6 +56,11 @@ def parse(data: bytes) -> Value:
     return _Reader(data).read()
 
 
+def parse_first(data: bytes) -> Value:
+    """Return the value that `data` begins with, whatever follows it.  Raises: JsonError."""
+    return _Reader(data).read(is_all=False)
+
+
 def kind_of(value: Value) -> str:
     """Return Go's word for the kind of a value."""
     if isinstance(value, bool):
@@ -80,8 +85,8 @@ class _Reader:
         self._data = data
         self._at = 0  # the next byte
 
-    def read(self) -> Value:
-        """Return the value that is the whole text.  Raises: JsonError."""
+    def read(self, *, is_all: bool = True) -> Value:
+        """Return the value that is the whole text, or its beginning.  Raises: JsonError."""
         open_: list[list[Value] | Object] = []  # outermost first
         while True:
             value = self._read_value(len(open_))
@@ -95,7 +100,8 @@ class _Reader:
                     break
                 value = open_.pop()
             else:
-                self._check_end()
+                if is_all:
+                    self._check_end()
                 return value
 
     def _read_value(self, depth: int) -> Value:

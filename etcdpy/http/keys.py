@@ -37,6 +37,7 @@ class Write(NamedTuple):
 
     command: Command
     is_value_hidden: bool = False
+    is_recursive: bool = False  # of interest to who may do it, not to how it is done
 
 
 class Read(NamedTuple):
@@ -76,7 +77,13 @@ def parse(request: Request, now_ns: int) -> Plan:
         return Read(path, asked.is_recursive, asked.is_sorted, asked.is_quorum)
     if method == "HEAD":
         return Read(path, asked.is_recursive, asked.is_sorted)
-    return Write(_command(method, path, asked, now_ns), asked.is_value_hidden)
+    command = _command(method, path, asked, now_ns)
+    return Write(command, asked.is_value_hidden, asked.is_recursive)
+
+
+def key_of(request: Request) -> bytes:
+    """Return the key as it was asked for, by which it is decided who may: not put right."""
+    return request.path[_PREFIX_SIZE:]
 
 
 def _command(method: str, path: bytes, asked: Params, now_ns: int) -> Command:

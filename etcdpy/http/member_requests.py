@@ -10,7 +10,8 @@ import re
 from typing import NamedTuple
 
 from etcdpy.http import gojson_reader
-from etcdpy.http.gojson_reader import JsonError, Object, Value
+from etcdpy.http.gojson_fields import StringList, fields_of
+from etcdpy.http.gojson_reader import JsonError, Value
 from etcdpy.http.wire import Request
 from etcdpy.urls import UrlError, parse_urls
 
@@ -107,51 +108,10 @@ def _parse_peer_urls(body: bytes) -> tuple[str, ...]:
         raise RequestError(400, str(error).encode()) from error
 
 
-def _read_list(value: Value) -> list[str]:
+def _read_list(value: Value) -> tuple[str, ...]:
     """Return the peer URLs of a body that is JSON.  Raises: JsonError for other kinds of values."""
-    if value is None:
-        return []
-    if not isinstance(value, Object):
-        raise _mismatch(value, _TARGET)
-    texts = _List()
-    for name, field in zip(value.names, value.values, strict=True):
-        # In Go's folding the long s is an s.
-        folded = name.replace("\u017f", "s")
-        if folded.isascii() and folded.lower() == _FIELD_NAME:
+    texts = StringList(_FIELD)
+    for name, field in fields_of(value, _TARGET):
+        if name == _FIELD_NAME:
             texts.assign(field)
-    return texts.value()
-
-
-class _List:
-    """A Go slice of strings that is decoded into, once for each time that its name is given.
-
-    A later array is written over an earlier one, and its nulls leave what was there, be it beyond
-    the earlier array's end.
-    """
-
-    def __init__(self) -> None:
-        self._slots: list[str] = []
-        self._size = 0
-
-    def assign(self, field: Value) -> None:
-        """Take the value of the field.  Raises: JsonError if it is no list of strings."""
-        if field is not None and not isinstance(field, list):
-            raise _mismatch(field, _FIELD + "[]string")
-        items = field or []
-        self._slots += [""] * (len(items) - len(self._slots))
-        for place, item in enumerate(items):
-            if isinstance(item, str):
-                self._slots[place] = item
-            elif item is not None:
-                raise _mismatch(item, _FIELD + "string")
-        self._size = len(items)
-        if not items:
-            self._slots = []
-
-    def value(self) -> list[str]:
-        """Return the list."""
-        return self._slots[: self._size]
-
-
-def _mismatch(value: Value, target: str) -> JsonError:
-    return JsonError(f"json: cannot unmarshal {gojson_reader.kind_of(value)} into {target}")
+    return texts.value() or ()

@@ -7,7 +7,7 @@ import logging
 from typing import Any, NamedTuple
 
 from etcdpy.errors import ReconfigurationError
-from etcdpy.http import gojson, member_requests, wire
+from etcdpy.http import failures, gojson, member_requests, wire
 from etcdpy.http.backend import Backend
 from etcdpy.http.member_requests import PREFIX, Change, RequestError
 from etcdpy.http.peer_protocol import PROTOCOL, PROTOCOL_VERSION
@@ -17,7 +17,6 @@ from etcdpy.tree.members import Member, MemberRefusal
 ALLOWED = b"GET,POST,DELETE,PUT"
 
 _log = logging.getLogger("etcdpy.etcdserver.api.v2http")
-_answer_log = logging.getLogger("etcdpy.etcdserver.api.etcdhttp")
 
 
 class _Refused(NamedTuple):
@@ -42,15 +41,12 @@ _REFUSED: dict[tuple[str, str], _Refused] = {
 }
 _GERUNDS = {"POST": "adding", "PUT": "updating", "DELETE": "removing"}
 
-# The causes that etcd expects; it says of any other that it did not.
-_EXPECTED_CAUSES = frozenset(
-    (
-        "etcdserver: re-configuration failed due to not enough started members",
-        "etcdserver: unhealthy cluster",
-        "etcdserver: request timed out, possibly due to connection lost",
-        "etcdserver: request timed out, possibly due to previous leader failure",
-    )
-)
+
+async def guard(backend: Backend, request: Request) -> Response | None:
+    """Refuse changes by others than root; who only looks is not asked."""
+    if request.method == "GET":
+        return None
+    return await backend.authority.refuse(request)
 
 
 async def serve_members(backend: Backend, request: Request) -> Response:
@@ -58,7 +54,6 @@ async def serve_members(backend: Backend, request: Request) -> Response:
     headers = b"X-Etcd-Cluster-Id: %x\r\n" % backend.cluster_id
     if request.method == "GET":
         return _show(backend, request.path, headers)
-    backend.count_auth_probe()
     try:
         return await _change(backend, request.method, member_requests.parse(request), headers)
     except RequestError as refusal:
@@ -101,8 +96,7 @@ def _respond_refused(method: str, refusal: ReconfigurationError, headers: bytes)
     answer = _REFUSED.get((method, cause), _INTERNAL)
     if answer is _INTERNAL:
         _log.error("error %s member %x (%s)", _GERUNDS[method], member_id, cause)
-        is_expected = cause in _EXPECTED_CAUSES
-        _answer_log.error("%s" if is_expected else "got unexpected response error (%s)", cause)
+        failures.note(cause)
     words = answer.words.format(member_id)
     return wire.message(answer.status, gojson.quote(words.encode()), headers)
 

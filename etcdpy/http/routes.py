@@ -13,6 +13,7 @@ from etcdpy.http.backend import Backend
 from etcdpy.http.wire import Request, Response
 
 Handler = Callable[[Backend, Request], Awaitable[Response]]
+Guard = Callable[[Backend, Request], Awaitable[Response | None]]
 
 _OPTIONS = Response(200)
 _OPTIONS_OF_SERVER = Response(200, is_bare=True)
@@ -32,13 +33,15 @@ class Route(NamedTuple):
     """One face: its handler, and its methods in the order in which a 405 names them.
 
     The keys API and what members say to each other (`is_raft`) have no handler here: they can
-    hold a connection, which only `app` knows how to do.
+    hold a connection, which only `app` knows how to do.  A `guard` answers what is refused before
+    the body is read; where no methods are named it judges these too.
     """
 
     handler: Handler | None
     allowed: bytes
     is_raft: bool = False
     body: BodyRule | None = None
+    guard: Guard | None = None
 
 
 class Match(NamedTuple):
@@ -88,7 +91,7 @@ class Routes:
         route = self._find(path)
         if route is None:
             return wire.NOT_FOUND
-        if method not in self._methods[route.allowed]:
+        if route.allowed and method not in self._methods[route.allowed]:
             return wire.method_not_allowed(route.allowed)
         return Match(route, path, raw_query)
 

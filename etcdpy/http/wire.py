@@ -26,6 +26,20 @@ UNCHUNKED_BYTES_MAX = 2048
 LAST_CHUNK = b"0\r\n\r\n"
 
 
+class Caller(NamedTuple):
+    """Who sends a request, as far as the connection tells.
+
+    `authorization` is that header as it came.  `certificate_names` are the common names of the
+    client's verified certificates, its own first, on a listener where these stand for users.
+    """
+
+    authorization: bytes = b""
+    certificate_names: tuple[str, ...] = ()
+
+
+ANONYMOUS = Caller()
+
+
 class Request(NamedTuple):
     """A request as the handlers see it: path decoded, query and form as they came."""
 
@@ -35,6 +49,7 @@ class Request(NamedTuple):
     content_type: bytes = b""
     body: bytes = b""
     body_error: bytes = b""
+    caller: Caller = ANONYMOUS
 
 
 class Response(NamedTuple):

@@ -10,11 +10,6 @@ from tests.conformance.transcript import Step
 
 END = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-# Scenarios that cannot pass as a whole yet.
-MISSING = {
-    "auth_guest_denied": "users and roles (/v2/auth) are not there yet",
-}
-
 
 def expected(steps: list[Step]) -> list[Step]:
     """Return the recorded steps as etcdpy is to answer them.
@@ -48,9 +43,6 @@ def _with_raft_index(step: Step, shift: int) -> Step:
 MISSING_FACES = (
     "/metrics",
     "/debug/vars",
-    "/v2/auth/enable",
-    "/v2/auth/users",
-    "/v2/auth/roles",
     "/config/local/log",
 )
 

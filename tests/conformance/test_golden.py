@@ -49,14 +49,9 @@ def compare(expected: list[Step], found: list[Step]) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(
-    scenario: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_scenario(scenario: str, server: str, tmp_path: Path) -> None:
     steps = SCENARIOS[scenario]
     if server != "etcd":
-        if scenario in differences.MISSING:
-            reason = differences.MISSING[scenario]
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
         steps = differences.expected(steps)
     with running(server, tmp_path) as port:
         compare(steps, Player(port).play(steps))
@@ -65,7 +60,6 @@ def test_scenario(
 def test_the_listed_differences_are_differences() -> None:
     changed = [name for name, s in SCENARIOS.items() if differences.expected(s) != s]
     assert changed == ["index_accounting"]
-    assert set(differences.MISSING) < set(SCENARIOS)
 
 
 def test_the_recordings_are_whole() -> None:

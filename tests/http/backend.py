@@ -11,6 +11,8 @@ from typing import Any
 
 from etcdpy.bootstrap import derive_member_id
 from etcdpy.errors import EtcdError, ReconfigurationError
+from etcdpy.http.auth_access import Authority
+from etcdpy.http.auth_store import File
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.gojson import format_time
 from etcdpy.tree import command as tree_command
@@ -33,6 +35,7 @@ class TreeBackend:
 
     def __init__(self) -> None:
         self.tree = Tree()
+        self.authority = Authority(self)
         self.commit = 4
         self.is_well = True
         self.has_leader = True
@@ -99,8 +102,13 @@ class TreeBackend:
     def unwatch(self, watcher: Watcher) -> None:
         self.tree.unwatch(watcher)
 
-    def count_auth_probe(self) -> None:
-        self.tree.stats.gets_fail += 1
+    def find_file(self, path: bytes) -> File | None:
+        node, stats = self.tree.find_node(path), self.tree.stats
+        if node is None:
+            stats.gets_fail += 1
+            return None
+        stats.gets_success += 1
+        return None if node.children is not None else File(node.value, node.modified_index)
 
     def members(self) -> list[Member]:
         return tree_members.list_members(self.tree)

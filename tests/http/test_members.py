@@ -10,7 +10,7 @@ import pytest
 
 from etcdpy.errors import ReconfigurationError
 from etcdpy.http.member_requests import BODY_BYTES_MAX
-from etcdpy.http.members import get_peer_members, serve_members
+from etcdpy.http.members import get_peer_members, guard, serve_members
 from etcdpy.http.wire import Request, Response
 from etcdpy.tree.members import Member, MemberRefusal
 from tests.http.backend import CLIENT_URL, MEMBER_ID, PEER_URL, TreeBackend
@@ -252,7 +252,7 @@ def test_a_change_looks_up_the_auth_switch_first(
     backend: TreeBackend, method: str, probes: int
 ) -> None:
     before = backend.tree.stats.gets_fail
-    change(backend, method, b"/v2/members", body=b"")
+    assert asyncio.run(guard(backend, Request(method, b"/v2/members"))) is None
     assert backend.tree.stats.gets_fail - before == probes
 
 

@@ -18,10 +18,12 @@ def test_stats_are_json_without_newline_or_cluster_id() -> None:
 
 def test_the_store_shows_its_counters() -> None:
     backend = TreeBackend()
-    backend.count_auth_probe()
+    counted = json.loads(ask(get_store, backend).body)["getsFail"]
+    backend.authority.is_enabled()
     counters = json.loads(ask(get_store, backend).body)
     assert counters["setsSuccess"] == 2
     assert counters["createSuccess"] == 1
+    assert counters["getsFail"] == counted + 1
     assert list(counters)[-2:] == ["expireCount", "watchers"]
 
 
