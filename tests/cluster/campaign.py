@@ -30,6 +30,8 @@ SETTLE_DEADLINE_S = 60.0
 JOIN_DEADLINE_S = 30.0
 #: How long nothing must change for a cluster to be at rest.
 REST_S = 0.5
+TRACEBACK = "Traceback (most recent call last)"
+INSTALLED = "finished applying incoming snapshot"
 END_KEY = b"/k/end"
 
 
@@ -65,6 +67,7 @@ class Tally:
     events: int = 0  # that watches were told
     gaps: int = 0  # times that a watch was told 401
     terms: int = 0
+    installs: int = 0  # snapshots that running members took over from others
     digests: int = 0  # rounds whose members' directories recovered to one digest
     keys: int = 0  # whose histories were found linearizable
     lost: int = 0
@@ -82,7 +85,7 @@ class Tally:
             f"faults: {faults}\n"
             f"operations: {asked}\n"
             f"watches: {self.events:,} events, {self.gaps} times 401\n"
-            f"elections: {self.terms} terms\n"
+            f"elections: {self.terms} terms; snapshots received: {self.installs}\n"
             f"lost: {self.lost}; linearizable: {self.keys:,} of {self.keys:,} keys;"
             f" digests equal: {self.digests} of {self.rounds} rounds"
         )
@@ -217,9 +220,8 @@ class _Round:
         lost = judge.find_lost(record.history)
         if len(digests) > 1:
             faults.append(f"digests differ: {digests}")
-        for member in [*cluster.members, *cluster.removed]:
-            if "Traceback (most recent call last)" in member.log_path.read_text(errors="replace"):
-                faults.append(f"{member.name} has a traceback in its log")
+        logs = {m.name: m.log_path.read_text(errors="replace") for m in cluster.all}
+        faults += [f"{name} has a traceback in its log" for name in logs if TRACEBACK in logs[name]]
         if faults or lost:
             shown = [*lost, *faults][: judge.FAULTS_MAX]
             raise Broken(f"{len(lost)} lost, {len(faults)} faults:\n" + "\n".join(shown))
@@ -233,6 +235,7 @@ class _Round:
             events=sum(len(watch.seen) for watch in watches),
             gaps=sum(len(watch.gaps) for watch in watches),
             terms=term,
+            installs=sum(log.count(INSTALLED) for log in logs.values()),
             digests=int(cluster.kind is Kind.ETCDPY),
             keys=len(record.history.by_key),
         )
@@ -246,7 +249,11 @@ class _Round:
             member.kill()
         if cluster.kind is Kind.ETCDPY:
             for member in cluster.members:
-                found.setdefault(digest_at(member.data_dir, applied), []).append(member.name)
+                try:
+                    digest = digest_at(member.data_dir, applied)
+                except LookupError as error:
+                    digest = str(error)
+                found.setdefault(digest, []).append(member.name)
         return found
 
 

@@ -21,7 +21,7 @@ _ALL_BYTES = 1 << 62
 def digest_at(path: Path, applied: int) -> str:
     """Return the tree's digest in hex after the entry `applied`, which was committed.
 
-    Raises: AssertionError when the directory does not hold that entry, or only a later state.
+    Raises: LookupError when the directory does not hold that entry, or only a later state.
     """
     data_dir = DataDir.open(OsFiles(), str(path))
     try:
@@ -40,8 +40,9 @@ def _replay(start: StartUp, applied: int) -> str:
     def apply_conf_change(change: ConfChange) -> bool:
         return apply_change(tree, change, start.cluster_id) is None
 
-    first = storage.snapshot_meta().index
-    assert first <= applied <= storage.last_index(), (first, applied, storage.last_index())
+    first, last = storage.snapshot_meta().index, storage.last_index()
+    if not first <= applied <= last:
+        raise LookupError(f"entry {applied} is outside {first} to {last}")
     applications = Applications(
         tree,
         member_id=start.member_id,

@@ -151,6 +151,11 @@ class Cluster:
         return [member.client_url for member in self.members]
 
     @property
+    def all(self) -> list[ClusterMember]:
+        """All that ever were members."""
+        return [*self.members, *self.removed]
+
+    @property
     def running(self) -> list[ClusterMember]:
         """The members whose process runs, paused ones included."""
         return [member for member in self.members if member.is_running]
@@ -202,14 +207,14 @@ class Cluster:
 
     def close(self) -> None:
         """End everything."""
-        for member in [*self.members, *self.removed]:
+        for member in self.all:
             member.kill()
         if self.links is not None:
             self.links.close()
 
     def log_tail(self) -> str:
         """Return the ends of all logs."""
-        return "\n".join(member.log_tail() for member in [*self.members, *self.removed])
+        return "\n".join(member.log_tail() for member in self.all)
 
     # Who is who
 
