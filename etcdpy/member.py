@@ -146,16 +146,18 @@ class Member:
         )
 
     def _make_driver(self) -> Driver:
+        tick_s = self._config.heartbeat_interval_ms / 1000
         return Driver(
             RaftConfig(
                 member_id=self.member_id,
                 election_ticks=self._config.election_ticks,
+                held_ticks_max=int(self._request_timeout_s / tick_s),
                 removed=frozenset(members.removed_ids(self._tree)),
             ),
             self._storage,
             self,
             self._transport,
-            tick_s=self._config.heartbeat_interval_ms / 1000,
+            tick_s=tick_s,
             random_source=random.Random(secrets.randbits(64)),
             on_soft_state=self._soft_state_changed,
             on_fatal=self._fail,

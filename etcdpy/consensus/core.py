@@ -174,6 +174,7 @@ class Raft:
 
     def tick(self) -> None:
         """Let one tick of the clock pass."""
+        proposals.tick(self.state)
         reads.tick(self.state)
         election.tick(self.state)
 

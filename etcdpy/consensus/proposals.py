@@ -1,8 +1,10 @@
 """Proposals: appended by a leader, forwarded by a follower, held while nobody can take them.
 
-A file of its own because it makes one promise: a proposal gets into the log at most once by
-our doing.  A forward is addressed to the leader of one term, carries a name, and is taken by
-nobody else and never twice; what is lost stays lost, and the proposer gives up by time-out.
+A file of its own because it makes two promises.  A proposal gets into the log at most once by
+our doing: a forward is addressed to the leader of one term, carries a name, and is taken by
+nobody else and never twice; what is lost stays lost, and the proposer gives up by time-out.  And
+what is held is forgotten when its proposer has given up: nobody who was told that a change failed
+finds it done when, an hour later, there is a leader again.
 Configuration changes travel the same way; whether one may be appended is membership's business.
 """
 
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 
 from etcdpy.consensus import membership, replication
 from etcdpy.consensus.messages import Entry, EntryKind, Message, MessageKind
-from etcdpy.consensus.state import State
+from etcdpy.consensus.state import Held, State
 
 # Forwards remembered for each sender in a term.  One carries a whole batch, so this many are
 # seconds of traffic at least; a second delivery later than that is not guarded against.
@@ -42,11 +44,20 @@ def _is_open(state: State) -> bool:
     )
 
 
-def _hold(state: State, queue: deque[bytes], count_max: int, data: bytes) -> None:
+def tick(state: State) -> None:
+    """Forget what has been held for too long."""
+    state.ticks += 1
+    for queue in (state.held, state.held_changes):
+        while queue and queue[0].until_tick <= state.ticks:
+            state.held_bytes -= len(queue.popleft().data)
+            state.counters.proposals_dropped += 1
+
+
+def _hold(state: State, queue: deque[Held], count_max: int, data: bytes) -> None:
     if len(queue) >= count_max or state.held_bytes + len(data) > state.config.held_bytes_max:
         state.counters.proposals_dropped += 1
         return
-    queue.append(data)
+    queue.append(Held(data, state.ticks + state.config.held_ticks_max))
     state.held_bytes += len(data)
 
 
@@ -74,18 +85,18 @@ def flush(state: State) -> None:
         replication.append_own(state, EntryKind.NORMAL, datas)
 
 
-def _take(state: State, queue: deque[bytes], bytes_max: int) -> list[bytes]:
+def _take(state: State, queue: deque[Held], bytes_max: int) -> list[bytes]:
     """Take the first of `queue`, then as many as fit `bytes_max`."""
-    taken = [queue.popleft()]
+    taken = [queue.popleft().data]
     size_bytes = len(taken[0])
-    while queue and size_bytes + len(queue[0]) <= bytes_max:
-        taken.append(queue.popleft())
+    while queue and size_bytes + len(queue[0].data) <= bytes_max:
+        taken.append(queue.popleft().data)
         size_bytes += len(taken[-1])
     state.held_bytes -= size_bytes
     return taken
 
 
-def _forward(state: State, kind: EntryKind, queue: deque[bytes]) -> None:
+def _forward(state: State, kind: EntryKind, queue: deque[Held]) -> None:
     while queue:
         datas = _take(state, queue, state.config.append_bytes_max)
         state.post(

@@ -44,6 +44,7 @@ class RaftConfig:
     uncommitted_bytes_max: int = 64 << 20  # the leader appends no more before some are applied
     held_count_max: int = 16_384  # proposals that wait for a leader: more than there are clients
     held_bytes_max: int = 256 << 20
+    held_ticks_max: int = 70  # who proposed has been told that it failed: 7 s by default
     reads_count_max: int = 4_096  # reads that wait for a leader or a round, of all members
     apply_count_max: int = 1_024  # entries in one slice of applying
     apply_bytes_max: int = 4 << 20
@@ -55,6 +56,14 @@ class RaftConfig:
         assert self.append_bytes_max <= self.inflight_bytes_max
         assert min(self.inflight_count_max, self.reads_count_max, self.apply_count_max) > 0
         assert min(self.held_count_max, self.held_bytes_max, self.uncommitted_bytes_max) > 0
+        assert self.held_ticks_max > 0
+
+
+class Held(NamedTuple):
+    """A proposal that waits until somebody can take it, or until `until_tick`."""
+
+    data: bytes
+    until_tick: int
 
 
 class ReadRequest(NamedTuple):
@@ -162,8 +171,10 @@ class State:
 
     def _init_queues(self) -> None:
         """Set what waits, and what the next Ready will hand out."""
-        self.held: deque[bytes] = deque()  # proposals that nobody can take yet
-        self.held_changes: deque[bytes] = deque()  # the same for encoded configuration changes
+        self.ticks = 0  # since the start
+        # Proposals that nobody can take yet, and encoded changes; both ascend by `until_tick`.
+        self.held: deque[Held] = deque()
+        self.held_changes: deque[Held] = deque()
         self.held_bytes = 0  # of both
         self.reads_waiting: list[ReadRequest] = []  # for a leader, a round or its first commit
         # context -> token of this member's own unanswered reads.  Contexts begin at a random

@@ -10,7 +10,7 @@ from etcdpy.consensus.messages import (
 )
 from etcdpy.consensus.pump import Pump
 from etcdpy.consensus.quorum import majority
-from etcdpy.consensus.state import State
+from etcdpy.consensus.state import Held, State
 from tests.simulation.mutants.harness import Patches, mutant
 
 
@@ -67,7 +67,7 @@ def forward_kept(patches: Patches) -> None:
         before(state, kind, queue)
         if state.random.randrange(8) == 0:
             queue.extend(kept)
-            state.held_bytes += sum(map(len, kept))
+            state.held_bytes += sum(len(held.data) for held in kept)
 
     patches.replace(proposals, "_forward", forward)
 
@@ -94,7 +94,8 @@ def forward_to_later_leader(patches: Patches) -> None:
             before(state, message)
 
     def refuse_forward(state: State, message: Message) -> None:
-        state.held.extend(entry.data for entry in message.entries)
+        until_tick = state.ticks + state.config.held_ticks_max
+        state.held.extend(Held(entry.data, until_tick) for entry in message.entries)
 
     patches.replace(core, "_answer_old_term", answer_old_term)
     patches.replace_handler(HANDLERS, refuse_forward, proposals.refuse_forward)
