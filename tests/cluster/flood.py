@@ -7,6 +7,8 @@ it was told is what the key must show at the least.
 import http.client
 import threading
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from tests.harness.client import Connection, NotSentError
 
@@ -50,18 +52,35 @@ class _Writer(threading.Thread):
 
 
 class Flood:
-    """What one flood was told: by key, the last acknowledged index and value."""
+    """`count` writes through the members at `urls`; as a context, done at its end.
 
-    def __init__(self, writers: Sequence[_Writer]) -> None:
-        self.acknowledged = sum(writer.acknowledged for writer in writers)
-        self.last = {w.key: (w.index, w.value) for w in writers if w.acknowledged}
+    `label` makes the keys its own.
+    """
 
+    def __init__(self, urls: Sequence[str], count: int, label: str) -> None:
+        share = -(-count // CONNECTIONS)
+        self._writers = [_Writer(urls, i, share, label) for i in range(CONNECTIONS)]
 
-def flood(urls: Sequence[str], count: int, label: str) -> Flood:
-    """Write `count` times through the members at `urls`; return what was acknowledged."""
-    writers = [_Writer(urls, i, -(-count // CONNECTIONS), label) for i in range(CONNECTIONS)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    return Flood(writers)
+    @property
+    def acknowledged(self) -> int:
+        """How many writes were."""
+        return sum(writer.acknowledged for writer in self._writers)
+
+    @property
+    def last(self) -> dict[str, tuple[int, str]]:
+        """By key, the last acknowledged index and value."""
+        return {w.key: (w.index, w.value) for w in self._writers if w.acknowledged}
+
+    def __enter__(self) -> Self:
+        for writer in self._writers:
+            writer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for writer in self._writers:
+            writer.join()

@@ -10,10 +10,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 
-from tests.cluster.flood import Flood, flood
+from tests.cluster.flood import Flood
 from tests.cluster.record import Record
 from tests.harness.cluster import Cluster, ClusterMember
 from tests.harness.link_proxy import Cut, Pair, Rule
@@ -23,6 +23,8 @@ from tests.harness.process import ServerError, wait_until
 RECOVERY_DEADLINE_S = 60.0
 #: Entries that stay in memory behind a snapshot for slow followers, and some more.
 TAIL_COUNT = 5000
+#: Writes that are in flight around the end of a leader.
+BUSY_COUNT = 2000
 CLOCK_JUMP_S = 3600.0
 
 
@@ -33,6 +35,8 @@ class Fault(StrEnum):
     KILL_LEADER = "kill leader"
     KILL_MAJORITY = "kill majority"
     KILL_ALL = "kill all"
+    KILL_BUSY = "kill leader under flood"
+    FLAP = "flap"
     PAUSE_ONE = "pause one"
     PAUSE_LEADER = "pause leader"
     PAUSE_MAJORITY = "pause majority"
@@ -55,7 +59,15 @@ class Fault(StrEnum):
 #: follower gets by snapshot.
 ONLY_ETCDPY = frozenset({Fault.HOLD_BACK, Fault.CLOCKS})
 #: What needs a cluster that makes progress.
-NEEDS_PROGRESS = frozenset({Fault.ROLLING_RESTART, Fault.REPLACE, Fault.HOLD_BACK, Fault.CHURN})
+NEEDS_PROGRESS = frozenset(
+    {
+        Fault.KILL_BUSY,
+        Fault.ROLLING_RESTART,
+        Fault.REPLACE,
+        Fault.HOLD_BACK,
+        Fault.CHURN,
+    }
+)
 #: What can go on beside anything.
 MILD = frozenset({Fault.SLOW, Fault.CLOCKS})
 
@@ -81,6 +93,8 @@ class Nemesis:
             Fault.KILL_LEADER: lambda: self._kill([self._leader()]),
             Fault.KILL_MAJORITY: lambda: self._kill(self._some(self._majority)),
             Fault.KILL_ALL: lambda: self._kill(self._cluster.running),
+            Fault.KILL_BUSY: self._kill_busy_leader,
+            Fault.FLAP: self._flap,
             Fault.PAUSE_ONE: lambda: self._pause(self._some(1)),
             Fault.PAUSE_LEADER: lambda: self._pause([self._leader()]),
             Fault.PAUSE_MAJORITY: lambda: self._pause(self._some(self._majority)),
@@ -147,9 +161,11 @@ class Nemesis:
 
     def _leader(self) -> ClusterMember:
         """Return the leader, anybody if there is none just now."""
-        number = self._random.random()  # drawn in any case: later choices must not depend on it
-        running = self._cluster.running
-        return self._cluster.find_leader() or running[int(number * len(running))]
+        anybody = self._anybody()  # drawn in any case: later choices must not depend on it
+        return self._cluster.find_leader() or anybody
+
+    def _anybody(self) -> ClusterMember:
+        return self._random.choice(self._cluster.running or self._cluster.members)
 
     def _others(self, *members: ClusterMember) -> list[str]:
         return [m.name for m in self._cluster.members if m not in members]
@@ -162,11 +178,35 @@ class Nemesis:
     @contextmanager
     def _kill(self, members: Sequence[ClusterMember]) -> Iterator[None]:
         for member in members:
-            self._down.add(member.name)
-            member.kill()
+            self._end(member)
         yield
         for member in members:
             self._launch(member)
+
+    @contextmanager
+    def _kill_busy_leader(self) -> Iterator[None]:
+        """The leader ends amid large batches, through whichever member they came."""
+        urls = self._cluster.client_urls
+        flooding = Flood(urls, BUSY_COUNT, f"busy.{self.counts.total()}")
+        self.floods.append(flooding)
+        with flooding, self._kill([self._leader()]):
+            time.sleep(self._random.uniform(0.05, 0.5))
+        yield
+
+    @contextmanager
+    def _flap(self) -> Iterator[None]:
+        """Members end, some of them while they start."""
+        for _ in range(self._random.randrange(3, 7)):
+            member = self._anybody()
+            self._end(member)
+            time.sleep(self._random.uniform(0.0, 0.3))
+            self._launch(member)
+            time.sleep(self._random.uniform(0.0, 1.0))
+        yield
+
+    def _end(self, member: ClusterMember) -> None:
+        self._down.add(member.name)
+        member.kill()
 
     def _launch(self, member: ClusterMember) -> None:
         self._down.discard(member.name)
@@ -176,8 +216,9 @@ class Nemesis:
     @contextmanager
     def _pause(self, members: Sequence[ClusterMember]) -> Iterator[None]:
         for member in members:
-            self._stopped.add(member.name)
-            member.send_signal(signal.SIGSTOP)
+            if member.is_running:
+                self._stopped.add(member.name)
+                member.send_signal(signal.SIGSTOP)
         yield
         for member in members:
             self._go_on(member)
@@ -256,13 +297,13 @@ class Nemesis:
     @contextmanager
     def _replace(self) -> Iterator[None]:
         """A disk is lost: the member is removed and a new one takes its place."""
-        self._cluster.replace(self._some(1)[0])
+        self._cluster.replace(self._anybody())
         yield
 
     @contextmanager
     def _hold_back(self) -> Iterator[None]:
         """A member misses more than the others keep for it, and comes back."""
-        (held,) = self._some(1)
+        held = self._anybody()
         ways: list[Callable[[], AbstractContextManager[None]]] = [
             lambda: self._kill([held]),
             lambda: self._pause([held]),
@@ -272,7 +313,8 @@ class Nemesis:
             self._cluster.leader()
             count = TAIL_COUNT + 2 * self._snapshot_count + 500
             urls = [m.client_url for m in self._cluster.running if m is not held]
-            self.floods.append(flood(urls, count, f"{held.name}.{self.counts.total()}"))
+            with Flood(urls, count, f"{held.name}.{self.counts.total()}") as flooding:
+                self.floods.append(flooding)
         yield
 
     @contextmanager
@@ -281,15 +323,29 @@ class Nemesis:
         cluster = self._cluster
         joining = cluster.add()
         self._launch(joining)
+        if self._random.random() < 0.5:
+            time.sleep(self._random.uniform(0.1, 1.0))
+            self._end(joining)
+            self._launch(joining)
         joining.wait_ready(RECOVERY_DEADLINE_S)
-        cluster.move(self._some(1)[0])
-        leaving = self._random.choice(cluster.members)
-        remaining = [member for member in cluster.members if member is not leaving]
-        cluster.remove(leaving, through=self._random.sample(remaining, len(remaining)))
+        cluster.move(self._anybody())
+        self._remove(self._random.choice(cluster.members))
+        yield
+
+    def _remove(self, leaving: ClusterMember) -> None:
+        """Remove a member, which hears of it at once, or when it is back, and ends by itself."""
+        remaining = [member for member in self._cluster.members if member is not leaving]
+        ways: list[Callable[[], AbstractContextManager[None]]] = [
+            nullcontext,
+            lambda: self._kill([leaving]),
+            lambda: self._pause([leaving]),
+            lambda: self._split([leaving]),
+        ]
+        with self._random.choice(ways)():
+            self._cluster.remove(leaving, through=self._random.sample(remaining, len(remaining)))
         code = leaving.wait_exit(RECOVERY_DEADLINE_S)
         if code != 0:
             self._record.blame(f"{leaving.name} was removed and ended with {code}")
-        yield
 
     def _await_write(self, member: ClusterMember) -> None:
         """Wait until a write through `member` is acknowledged."""

@@ -27,6 +27,7 @@ HOLD_S = 1.2
 
 GROUPS: dict[str, tuple[int, list[Fault]]] = {
     "kills": (3, [Fault.KILL_ONE, Fault.KILL_LEADER, Fault.KILL_MAJORITY, Fault.KILL_ALL]),
+    "ends": (3, [Fault.KILL_BUSY, Fault.FLAP]),
     "pauses": (3, [Fault.PAUSE_ONE, Fault.PAUSE_LEADER, Fault.PAUSE_MAJORITY, Fault.CLOCKS]),
     "partitions": (3, [Fault.SPLIT, Fault.LEADER_IN_MINORITY, Fault.ISOLATE_EACH]),
     "one-way": (3, [Fault.ONE_WAY, Fault.ONE_WAY_FROM_LEADER, Fault.ONE_WAY_TO_LEADER]),
