@@ -141,6 +141,11 @@ class Member:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def has_died(self) -> bool:
+        """Whether it ran once and does not run now."""
+        return self._process is not None and not self.is_running
+
     def arguments(self) -> list[str]:
         """Return the whole command line."""
         return [

@@ -1,0 +1,366 @@
+"""Three etcdpy beside three etcd, through the same trouble: every face shows the same, each time.
+
+What a test asserts of the answers themselves is there so that both cannot be wrong together.
+"""
+
+import hashlib
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.cluster_side_by_side import (
+    ANSWER_S,
+    CLIENT_FACES,
+    FRESH_INDEX,
+    PEER_FACES,
+    Ask,
+    Side,
+    Sides,
+    running_clusters,
+    show,
+    wait_for_index,
+)
+from tests.harness.client import Connection
+from tests.harness.link_proxy import Cut
+from tests.harness.process import Kind, wait_until
+from tests.http.rawsocket import request
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not Kind.ETCD.is_present(), reason="the real etcd is not on PATH"),
+]
+
+MEMBERS = "/v2/members"
+KEY = "/v2/keys/x"
+VALUE = {"value": "1"}
+ELSEWHERE = ["http://127.0.0.1:1"]
+#: What etcd says when it was removed.
+FAREWELL = (
+    "the member has been permanently removed from the cluster",
+    "the data-dir used by this member must be removed.",
+)
+TIMED_OUT = "etcdserver: request timed out"
+LEADER_FAILED = f"{TIMED_OUT}, possibly due to previous leader failure"
+CONNECTION_LOST = f"{TIMED_OUT}, possibly due to connection lost"
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    """Clusters that nobody harms."""
+    with running_clusters(tmp_path_factory.mktemp("healthy")) as sides:
+        yield sides
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Iterator[Sides]:
+    """Clusters for this test alone, just founded."""
+    with running_clusters(tmp_path) as both:
+        yield both
+
+
+def has_no_leader(side: Side) -> bool:
+    """Tell whether the member in the leader's part knows that nobody leads."""
+    return side["leader"].request("GET", f"{MEMBERS}/leader").status == 503
+
+
+@contextmanager
+def watching(sides: Sides, part: str) -> Iterator[Callable[[], None]]:
+    """Wait for the next change of the key; yield what asserts that it came, alike on both."""
+    with ExitStack() as open_ones:
+        watches = []
+        for side in sides:
+            connection = open_ones.enter_context(Connection(side[part].client_url, ANSWER_S))
+            watches.append(connection.open("GET", f"{KEY}?wait=true"))
+            open_ones.callback(watches[-1].close)
+        assert [watch.status for watch in watches] == [200, 200]
+
+        def arrived() -> None:
+            ours, theirs = (watch.read() for watch in watches)
+            assert b'"action":"set"' in ours
+            assert ours == theirs
+
+        yield arrived
+
+
+def store_index(side: Side) -> list[int]:
+    """Return the store's index on each member that runs."""
+    return [member.request("GET", "/v2/keys/").index for member in side.running.values()]
+
+
+def first_eight(data: bytes) -> str:
+    """Return the id that is made of `data`."""
+    return f"{int.from_bytes(hashlib.sha1(data, usedforsecurity=False).digest()[:8]):x}"
+
+
+# Healthy
+
+
+def test_ids_come_from_urls_and_token(healthy: Sides) -> None:
+    for side in healthy:
+        ids = [
+            first_eight(f"{member.peer_url}etcd-cluster".encode())
+            for member in side.cluster.members
+        ]
+        assert [member.id for member in side.cluster.members] == ids
+        cluster_id = first_eight(
+            b"".join(bytes.fromhex(f"{member_id:>016}") for member_id in sorted(ids, key=_number))
+        )
+        for member in side.cluster.members:
+            for path in (MEMBERS, "/v2/keys/"):
+                assert member.request("GET", path).headers["x-etcd-cluster-id"] == cluster_id
+
+
+def _number(member_id: str) -> int:
+    return int(member_id, 16)
+
+
+def test_healthy_members_show_the_same(healthy: Sides) -> None:
+    healthy.assert_faces_alike()
+
+
+@pytest.mark.parametrize("part", ["leader", "a"])
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"])
+def test_other_verbs_are_answered_alike(healthy: Sides, method: str, part: str) -> None:
+    def answers(side: Side) -> list[str]:
+        return [
+            show(side, side[part], path, is_peer, request(method.encode(), path.encode()))
+            for is_peer, paths in ((False, CLIENT_FACES), (True, PEER_FACES))
+            for path in paths
+        ]
+
+    ours, theirs = healthy.both(answers)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("part", ["leader", "a"])
+def test_rates_are_shown_while_there_are_some(healthy: Sides, part: str) -> None:
+    def has_rates(side: Side) -> bool:
+        return "PkgRate" in side[part].request("GET", "/v2/stats/self").body.decode()
+
+    for side in healthy:
+        wait_until(lambda side=side: not has_rates(side), ANSWER_S, "rest")
+        for number in range(3):
+            side[part].request("PUT", KEY, {"value": str(number)})
+        assert has_rates(side)
+
+
+# Lost and back
+
+
+def test_followers_are_lost_and_come_back(sides: Sides) -> None:
+    first = sides.ask("b", "PUT", KEY, VALUE)
+    assert first.startswith(f"201 application/json index={FRESH_INDEX + 1} ")
+    sides.each(lambda side: side["a"].kill())
+    sides.assert_faces_alike()
+    sides.ask("b", "PUT", KEY, VALUE)
+    sides.ask_all(Ask("leader", "GET", f"{KEY}?quorum=true"), Ask("b", "GET", f"{KEY}?quorum=true"))
+    sides.each(lambda side: side["b"].kill())
+    for side in sides:
+        wait_until(partial(has_no_leader, side), ANSWER_S, "no leader")
+    sides.assert_faces_alike()
+    with watching(sides, "leader") as arrived:
+        _assert_refused_without_a_quorum(sides)
+        sides.each(lambda side: side.cluster.restart([side["a"]]))
+        sides.ask("a", "PUT", KEY, {"value": "back"})
+        arrived()
+    sides.assert_faces_alike()
+    sides.each(lambda side: side.cluster.restart([side["b"]]))
+    # Three writes, and two members that have published themselves anew.
+    _assert_index(sides, FRESH_INDEX + 5)
+    sides.assert_faces_alike()
+    sides.ask_all(*(Ask(part, "GET", "/v2/keys/") for part in ("leader", "a", "b")))
+
+
+def _assert_index(sides: Sides, index: int) -> None:
+    for side in sides:
+        for member in side.running.values():
+            wait_for_index(member, index)
+    assert sides.each(store_index) == ([index] * len(sides.ours.running),) * 2
+
+
+def _assert_refused_without_a_quorum(sides: Sides) -> None:
+    """What needs nobody else is answered, what needs a quorum is refused when its time is up."""
+    answers = sides.ask_all(
+        Ask("leader", "GET", KEY),
+        Ask("leader", "HEAD", "/v2/keys/none"),
+        Ask("leader", "GET", f"{KEY}?quorum=true"),
+        Ask("leader", "POST", MEMBERS, peers=ELSEWHERE),
+        Ask("leader", "DELETE", f"{MEMBERS}/@leader"),
+    )
+    assert [answer[:3] for answer in answers] == ["200", "404", "500", "500", "500"]
+    assert f'"cause":"{TIMED_OUT}"' in answers[2]
+
+
+def test_what_timed_out_without_a_leader_is_never_done(sides: Sides) -> None:
+    sides.each(lambda side: side["a"].kill())
+    sides.each(lambda side: side["b"].kill())
+    for side in sides:
+        wait_until(partial(has_no_leader, side), ANSWER_S, "no leader")
+    answers = sides.ask_all(
+        Ask("leader", "PUT", KEY, VALUE),
+        Ask("leader", "POST", "/v2/keys/q", VALUE),
+        Ask("leader", "DELETE", "/v2/keys/none"),
+        Ask("leader", "PUT", f"{MEMBERS}/@b", peers=["@b", *ELSEWHERE]),
+        Ask("leader", "DELETE", f"{MEMBERS}/@b"),
+    )
+    assert {answer[:3] for answer in answers} == {"500"}
+    assert all(f'"cause":"{TIMED_OUT}"' in answer for answer in answers[:3])
+    sides.each(lambda side: side.cluster.restart([side["a"]]))
+    if sides.ours["a"].request("GET", KEY).status != 404:
+        pytest.xfail("what waits for a leader outlives its request")
+    _assert_index(sides, FRESH_INDEX + 1)
+    sides.assert_faces_alike()
+
+
+def test_a_leader_is_lost_and_comes_back(sides: Sides) -> None:
+    with watching(sides, "a") as arrived:
+        sides.each(lambda side: side["leader"].kill())
+        sides.each(lambda side: side.recast_leader("old"))
+        sides.ask("leader", "PUT", KEY, VALUE)
+        arrived()
+    sides.assert_faces_alike()
+    sides.each(lambda side: side.cluster.restart())
+    _assert_index(sides, FRESH_INDEX + 2)
+    sides.assert_faces_alike()
+
+
+def test_the_causes_of_time_outs_are_told_alike(tmp_path: Path) -> None:
+    with running_clusters(tmp_path, links=True) as sides:
+        for side in sides:
+            assert side.cluster.links is not None
+            side.cluster.links.cut([(side["a"].name, side["leader"].name)], Cut.RESET)
+        _assert_causes(
+            sides,
+            {CONNECTION_LOST},
+            Ask("a", "PUT", KEY, VALUE),
+            Ask("a", "GET", f"{KEY}?quorum=true"),
+        )
+        for side in sides:
+            assert side.cluster.links is not None
+            side.cluster.links.heal()
+            wait_until(partial(_takes_a_write, side), ANSWER_S, "a write by a")
+        sides.each(lambda side: side["leader"].send_signal(signal.SIGSTOP))
+        # One of them leads next, and has seen that what was sent to the last leader is lost.
+        _assert_causes(
+            sides,
+            {TIMED_OUT, LEADER_FAILED},
+            Ask("a", "PUT", KEY, VALUE),
+            Ask("b", "PUT", KEY, VALUE),
+        )
+
+
+def _takes_a_write(side: Side) -> bool:
+    return side["a"].request("PUT", KEY, VALUE).status in (200, 201)
+
+
+def _assert_causes(sides: Sides, causes: set[str], *asks: Ask) -> None:
+    for answers in sides.both(lambda side: side.ask_all(*asks)):
+        assert {answer[:3] for answer in answers} == {"500"}
+        assert {answer.split('"cause":"')[1].split('"')[0] for answer in answers} == causes
+
+
+# Members change
+
+
+def test_a_member_is_added_moves_joins_and_is_removed(sides: Sides) -> None:
+    early = sides.ask("leader", "POST", MEMBERS, peers=ELSEWHERE)
+    assert early.startswith("500 ")  # not all have been connected for five seconds
+    sides.both(lambda side: side.cast.update(new=side.cluster.add()))
+    _assert_index(sides, FRESH_INDEX + 1)
+    sides.assert_faces_alike()
+    for peers in (ELSEWHERE, ["@a"]):  # a known URL too: the strict check comes first
+        assert sides.ask("leader", "POST", MEMBERS, peers=peers).startswith("500 ")
+    _assert_updates_alike(sides)
+    _assert_index(sides, FRESH_INDEX + 4)
+    sides.each(lambda side: side["new"].launch())
+    sides.each(lambda side: side["new"].wait_ready())
+    _assert_index(sides, FRESH_INDEX + 5)
+    sides.assert_faces_alike()
+    _remove(sides, "new", through="a")
+    _assert_index(sides, FRESH_INDEX + 7)
+    sides.assert_faces_alike()
+    _assert_removed_for_good(sides)
+    for side in sides:
+        del side.cast["new"]
+    _remove(sides, "leader", through="leader")
+    sides.each(lambda side: side.recast_leader("removed"))
+    _assert_index(sides, FRESH_INDEX + 9)
+    sides.assert_faces_alike()
+
+
+def _assert_updates_alike(sides: Sides) -> None:
+    for status, target, peers in (
+        (204, "@new", ["@new"]),
+        (204, "@new", ["@new", *ELSEWHERE]),
+        (409, "@new", ["@b"]),
+        (409, "@a", ["@a", "@b"]),
+        (404, "abc", ELSEWHERE),
+        (204, "@new", ["@new"]),
+    ):
+        answer = sides.ask("a", "PUT", f"{MEMBERS}/{target}", peers=peers)
+        assert answer.startswith(f"{status} ")
+        sides.assert_faces_alike()
+
+
+def _remove(sides: Sides, part: str, through: str) -> None:
+    """Remove a member, whose process then ends well and says why."""
+    sides.both(lambda side: side.cluster.remove(side[part], through=[side[through]]))
+    sides.each(lambda side: _assert_farewell(side, part))
+
+
+def _assert_farewell(side: Side, part: str) -> None:
+    assert side[part].wait_exit() == 0
+    assert [line for line in FAREWELL if line not in side[part].log_text()] == []
+
+
+def _assert_removed_for_good(sides: Sides) -> None:
+    assert sides.ask("b", "DELETE", f"{MEMBERS}/@new").startswith("410 ")
+    assert sides.ask("b", "PUT", f"{MEMBERS}/@new", peers=ELSEWHERE).startswith("500 ")
+    assert sides.ask("b", "DELETE", f"{MEMBERS}/abc").startswith("404 ")
+    sides.each(lambda side: side["new"].launch())
+    sides.each(lambda side: _assert_farewell(side, "new"))
+
+
+def test_the_strict_check_judges_alike(sides: Sides) -> None:
+    """With one of three dead only the dead one can be removed; then either of the others."""
+    for side in sides:
+        _wait_until_long_connected(side)
+    sides.each(lambda side: side["b"].kill())
+    assert sides.ask("leader", "POST", MEMBERS, peers=ELSEWHERE).startswith("500 ")
+    for through, part in (("leader", "leader"), ("leader", "a"), ("a", "leader"), ("a", "a")):
+        answer = sides.ask(through, "DELETE", f"{MEMBERS}/@{part}")
+        assert answer.startswith("500 ")
+    assert sides.ask("a", "DELETE", f"{MEMBERS}/@b").startswith("204 ")
+    sides.assert_faces_alike()
+    sides.each(lambda side: side["b"].launch())
+    sides.each(lambda side: _assert_farewell(side, "b"))
+    assert sides.ask("leader", "DELETE", f"{MEMBERS}/@a").startswith("204 ")
+    sides.each(lambda side: _assert_farewell(side, "a"))
+    sides.assert_faces_alike()
+    assert sides.ask("leader", "DELETE", f"{MEMBERS}/@leader").startswith("500 ")
+
+
+def _wait_until_long_connected(side: Side) -> None:
+    """Wait until the leader would take an addition: one that is refused for another reason."""
+
+    def is_refused_for_the_url() -> bool:
+        return side.ask("leader", "POST", MEMBERS, peers=["@a"]).startswith("409 ")
+
+    wait_until(is_refused_for_the_url, ANSWER_S, "all connected for long enough")
+
+
+def test_without_the_strict_check_members_are_added_at_once(tmp_path: Path) -> None:
+    with running_clusters(tmp_path, "--strict-reconfig-check=false") as sides:
+        for number in (1, 2):
+            answer = sides.ask(
+                "a", "POST", MEMBERS, peers=[f"http://127.0.0.1:{number}", f"http://[::1]:{number}"]
+            )
+            assert re.match(r'201 application/json index=None {"id":"[0-9a-f]+","name":""', answer)
+        assert sides.ask("b", "POST", MEMBERS, peers=["@a"]).startswith("409 ")
+        _assert_index(sides, FRESH_INDEX + 2)
+        sides.assert_faces_alike()
