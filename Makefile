@@ -36,6 +36,7 @@ bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Hours of what `make test` does in minutes: more rounds, more seeds, more examples.
+# ETCDPY_SOAK_S is how many seconds of faults the clusters get, 1800 by default.
 soak: $(DEV_STAMP)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
 	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)

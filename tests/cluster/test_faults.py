@@ -100,7 +100,9 @@ def run_campaign(directory: Path, seed: str) -> Tally:
     for number in itertools.count():
         label = seed if "." in seed else f"{seed}.{number}"
         with again(label):
-            tally.add(run_round(Kind.ETCDPY, directory / label, draw_plan(label, STRIKES)))
+            shown = run_round(Kind.ETCDPY, directory / label, draw_plan(label, STRIKES))
+        print(f"{label}: {shown}\n", flush=True)
+        tally.add(shown)
         shutil.rmtree(directory / label)
         if label == seed or time.monotonic() > end_s:
             break
