@@ -180,7 +180,7 @@ class _Round:
         """Leave nothing that expires, have the watches see the end, and read everything."""
         self._delete_expiring()
         self._write(Ask.SET, END_KEY, b"end", "PUT", END_KEY.decode())
-        last = self._write(Ask.CREATE, QUEUE + b"/end", b"end", "POST", QUEUE.decode())
+        last = self._write(Ask.CREATE, QUEUE + b"/last", b"last", "POST", QUEUE.decode())
         for watch in watches:
             end = last - 1 if watch.path == "/k" else last
             wait_until(partial(watch.has_seen, end), SETTLE_DEADLINE_S, f"{watch} at {end}")

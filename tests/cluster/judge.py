@@ -103,7 +103,16 @@ def gather(watches: Iterable[Watch], history: History, faults: list[str]) -> Tru
         made = _event_of(operation, operation.answer)
         if truth.setdefault(made.index, made) != made:
             faults.append(f"{operation} was acknowledged, watchers saw {truth[made.index]}")
+    faults += _repeat_faults(truth)
     return truth
+
+
+def _repeat_faults(truth: Truth) -> Iterator[str]:
+    """Yield values that took effect twice: each was sent once."""
+    first: dict[str, Event] = {}
+    for _, event in sorted(truth.items()):
+        if event.value is not None and first.setdefault(event.value, event) != event:
+            yield f"{first[event.value]} was done again as {event}"
 
 
 ACTIONS: Mapping[Ask, str] = {

@@ -111,6 +111,16 @@ def test_an_event_that_no_acknowledgement_speaks_of_must_reach_every_watch() -> 
     assert faults(two_writes(), complete, watch(FIRST, SECOND, expected=8))
 
 
+def test_an_unanswered_write_that_watches_saw_twice_is_found() -> None:
+    third = Event(7, 7, "create", "/q/00000000000000000007", "x", 0)
+    again = Event(8, 8, "create", "/q/00000000000000000008", "x", 0)
+    queue = Watch("w", Record(), list, "/q", is_recursive=True, is_stream=False, seed="")
+    queue.began, queue.expected, queue.seen = 5, 9, [third]
+    assert faults(two_writes(), queue) == []
+    queue.seen.append(again)
+    assert faults(two_writes(), queue)
+
+
 def test_an_event_that_is_not_what_was_acknowledged_is_found() -> None:
     other = Event(6, 6, "set", "/k/0/0", "other", 5)
     assert faults(two_writes(), watch(FIRST, other))
