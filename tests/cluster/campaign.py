@@ -100,7 +100,7 @@ def draw_plan(label: str, strikes: int, kind: Kind = Kind.ETCDPY) -> Plan:
     source = random.Random(label)
     size = source.choice([3, 3, 3, 5])
     timers = source.choice([FAST, FAST, ()])
-    snapshot_count = source.choice([200, 1000, 1000, 5000])
+    snapshot_count = source.choice([200, 1000, 1000, 2000])
     strict = source.choice([(), ("--strict-reconfig-check=false",)])
     return Plan(
         label=label,
@@ -118,7 +118,9 @@ def _draw_strike(source: random.Random, kind: Kind) -> Strike:
     beside = [f for f in possible if f not in nemesis.NEEDS_PROGRESS]
     if faults[0] in nemesis.NEEDS_PROGRESS:
         beside = [f for f in beside if f in nemesis.MILD]
-    if source.random() < 0.4:
+    if faults[0] in nemesis.NEEDS_SPEED:
+        beside = [f for f in beside if f is not Fault.SLOW]
+    if beside and source.random() < 0.4:
         other = source.choice(beside)
         if other is not faults[0]:
             faults.insert(0, other)

@@ -68,7 +68,9 @@ NEEDS_PROGRESS = frozenset(
         Fault.CHURN,
     }
 )
-#: What can go on beside anything.
+#: What needs one that is fast.
+NEEDS_SPEED = frozenset({Fault.KILL_BUSY, Fault.HOLD_BACK})
+#: What can go on beside anything, but for SLOW beside those.
 MILD = frozenset({Fault.SLOW, Fault.CLOCKS})
 
 
@@ -252,7 +254,9 @@ class Nemesis:
     def _rules(self, pairs: Sequence[Pair], rule: Rule) -> Iterator[None]:
         self._links.set_rules(dict.fromkeys(pairs, rule))
         yield
-        self._links.set_rules(dict.fromkeys(pairs, Rule()))
+        # Another fault may have put its own in the place of some.
+        left = [pair for pair in pairs if self._links.rule(*pair) is rule]
+        self._links.set_rules(dict.fromkeys(left, Rule()))
 
     def _cut(self, pairs: Sequence[Pair]) -> AbstractContextManager[None]:
         return self._rules(pairs, Rule(cut=self._how()))
@@ -302,20 +306,23 @@ class Nemesis:
 
     @contextmanager
     def _hold_back(self) -> Iterator[None]:
-        """A member misses more than the others keep for it, and comes back."""
+        """A member misses more than the others keep for it, and comes back, maybe by bad links."""
         held = self._anybody()
         ways: list[Callable[[], AbstractContextManager[None]]] = [
             lambda: self._kill([held]),
             lambda: self._pause([held]),
             lambda: self._split([held]),
         ]
-        with self._random.choice(ways)():
-            self._cluster.leader()
-            count = TAIL_COUNT + 2 * self._snapshot_count + 500
-            urls = [m.client_url for m in self._cluster.running if m is not held]
-            with Flood(urls, count, f"{held.name}.{self.counts.total()}") as flooding:
-                self.floods.append(flooding)
-        yield
+        troubles = [nullcontext, self._slow_down, self._lose]
+        with ExitStack() as trouble:
+            with self._random.choice(ways)():
+                self._cluster.leader()
+                count = TAIL_COUNT + 2 * self._snapshot_count + 500
+                urls = [m.client_url for m in self._cluster.running if m is not held]
+                with Flood(urls, count, f"{held.name}.{self.counts.total()}") as flooding:
+                    self.floods.append(flooding)
+                trouble.enter_context(self._random.choice(troubles)())
+            yield
 
     @contextmanager
     def _churn(self) -> Iterator[None]:
