@@ -52,6 +52,7 @@ class Fault(StrEnum):
     REPLACE = "replace wiped"
     HOLD_BACK = "hold back"
     CHURN = "churn"
+    RESIZE = "resize"
     CLOCKS = "clock jump"
 
 
@@ -66,6 +67,7 @@ NEEDS_PROGRESS = frozenset(
         Fault.REPLACE,
         Fault.HOLD_BACK,
         Fault.CHURN,
+        Fault.RESIZE,
     }
 )
 #: What needs one that is fast.
@@ -112,6 +114,7 @@ class Nemesis:
             Fault.REPLACE: self._replace,
             Fault.HOLD_BACK: self._hold_back,
             Fault.CHURN: self._churn,
+            Fault.RESIZE: self._resize,
             Fault.CLOCKS: self._move_clocks,
         }
 
@@ -327,17 +330,29 @@ class Nemesis:
     @contextmanager
     def _churn(self) -> Iterator[None]:
         """One more member, another address for one, and any one of them less."""
-        cluster = self._cluster
-        joining = cluster.add()
+        self._join()
+        self._cluster.move(self._anybody())
+        self._remove(self._random.choice(self._cluster.members))
+        yield
+
+    @contextmanager
+    def _resize(self) -> Iterator[None]:
+        """Two more members, one after the other, and any two less."""
+        for _ in range(2):
+            self._join()
+        for _ in range(2):
+            self._remove(self._random.choice(self._cluster.members))
+        yield
+
+    def _join(self) -> None:
+        """Add a member, which may end once while it starts."""
+        joining = self._cluster.add()
         self._launch(joining)
         if self._random.random() < 0.5:
             time.sleep(self._random.uniform(0.1, 1.0))
             self._end(joining)
             self._launch(joining)
         joining.wait_ready(RECOVERY_DEADLINE_S)
-        cluster.move(self._anybody())
-        self._remove(self._random.choice(cluster.members))
-        yield
 
     def _remove(self, leaving: ClusterMember) -> None:
         """Remove a member, which hears of it at once, or when it is back, and ends by itself."""
@@ -348,6 +363,8 @@ class Nemesis:
             lambda: self._pause([leaving]),
             lambda: self._split([leaving]),
         ]
+        if len(self._cluster.members) == 2:  # both must agree
+            ways = [nullcontext]
         with self._random.choice(ways)():
             self._cluster.remove(leaving, through=self._random.sample(remaining, len(remaining)))
         code = leaving.wait_exit(RECOVERY_DEADLINE_S)

@@ -23,7 +23,7 @@ SOAK_S = float(os.environ.get("ETCDPY_SOAK_S", "1800"))
 STRIKES = 6  # in one round
 #: The longest that one round may take after the time is up.
 ROUND_DEADLINE_S = 600
-HOLD_S = 1.2
+HOLD_S = 0.8
 
 GROUPS: dict[str, tuple[int, list[Fault]]] = {
     "kills": (3, [Fault.KILL_ONE, Fault.KILL_LEADER, Fault.KILL_MAJORITY, Fault.KILL_ALL]),
@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[int, list[Fault]]] = {
     "bad-links": (3, [Fault.SLOW, Fault.LOSSY, Fault.ROLLING_RESTART]),
     "members": (3, [Fault.REPLACE, Fault.CHURN]),
     "held-back": (3, [Fault.HOLD_BACK]),
+    "from-one": (1, [Fault.RESIZE]),
     "five": (5, [Fault.KILL_MAJORITY, Fault.LEADER_IN_MINORITY]),
 }
 

@@ -19,9 +19,9 @@ import pytest
 from etcdpy.snapshotter import TAIL_COUNT
 from tests.harness.client import Connection
 from tests.harness.cluster import Cluster, ClusterMember
-from tests.harness.link_proxy import Rule
+from tests.harness.link_proxy import Cut, Rule
 from tests.harness.links import isolation
-from tests.harness.process import Kind, wait_until
+from tests.harness.process import Kind, ServerError, wait_until
 
 OPTIONS = ("--heartbeat-interval", "50", "--election-timeout", "500", "--snapshot-count", "200")
 DEADLINE_S = 60.0
@@ -59,10 +59,17 @@ class Watching(threading.Thread):
 
     def _read(self) -> None:
         try:
-            while line := self._answer.readline():
+            while line := self._read_line():
                 self.events.append(json.loads(line))
         except (http.client.HTTPException, OSError):
             self.is_cut = True
+
+    def _read_line(self) -> bytes:
+        """Return the next line, nothing at the end.  `readline` takes a cut for an end."""
+        line = b""
+        while not line.endswith(b"\n") and (byte := self._answer.read(1)):
+            line += byte
+        return line
 
     @property
     def values(self) -> list[str]:
@@ -119,12 +126,12 @@ def is_taken(member: ClusterMember, key: str) -> bool:
 
 
 def cut_off(cluster: Cluster) -> tuple[ClusterMember, ClusterMember]:
-    """Cut a follower's links; return the leader and it."""
+    """Cut a follower's links, so that nothing waits in them; return the leader and it."""
     assert cluster.links is not None
     leader = cluster.leader()
     follower = cluster.followers()[0]
     others = [member.name for member in cluster.members if member is not follower]
-    cluster.links.cut(isolation(follower.name, others))
+    cluster.links.cut(isolation(follower.name, others), Cut.RESET)
     return leader, follower
 
 
@@ -133,9 +140,10 @@ def heal_by_snapshot(cluster: Cluster, follower: ClusterMember) -> None:
     assert cluster.links is not None
     before = follower.log_text().count(INSTALLED)
     cluster.links.heal()
-    wait_until(
-        lambda: follower.log_text().count(INSTALLED) > before, DEADLINE_S, "a snapshot installed"
-    )
+    try:
+        wait_until(lambda: follower.log_text().count(INSTALLED) > before, DEADLINE_S, INSTALLED)
+    except ServerError as error:
+        raise ServerError(f"{error}\n{cluster.log_tail()}") from None
 
 
 def test_watches_live_through_a_change_of_leader(cluster: Cluster) -> None:
