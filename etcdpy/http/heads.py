@@ -43,6 +43,11 @@ _LENGTH = re.compile(rb"0*[0-9]{0,19}")
 _LENGTH_MAX = (1 << 63) - 1
 _BAD_TRAILERS = frozenset((b"transfer-encoding", b"trailer", b"content-length"))
 _BLANK = b" \t"
+# Never remembered; a line of it that can be taken out and leaves the rest as it is.
+_SECRET = b"authorization"
+_SECRET_LINE = re.compile(
+    rb"^authorization:([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n(?![ \t])", re.IGNORECASE | re.MULTILINE
+)
 
 _BAD_REQUEST = wire.refusal(400)
 _NO_HOST = wire.refusal(400, ": missing required Host header")
@@ -254,15 +259,32 @@ class HeadReader:
         return read if isinstance(read, bytes) else _refuse_target(read) or None
 
     def _read_fields(self, block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
+        """Return what a block says, remembering it without the password that it may hold."""
         key = (block, is_http10, needs_host)
         fields = self._blocks.get(key)
-        if fields is None:
-            fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
-            if len(block) <= _BLOCK_BYTES_MAX:
-                if len(self._blocks) >= _BLOCKS_MAX:
-                    self._blocks.clear()
-                self._blocks[key] = fields
+        if fields is not None:
+            return fields
+        if _SECRET in block.lower():
+            return self._read_secret(block, is_http10=is_http10, needs_host=needs_host)
+        fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
+        if len(block) <= _BLOCK_BYTES_MAX:
+            if len(self._blocks) >= _BLOCKS_MAX:
+                self._blocks.clear()
+            self._blocks[key] = fields
         return fields
+
+    def _read_secret(self, block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
+        """Return what a block with an Authorization line says, of which the rest may be known."""
+        line = _SECRET_LINE.search(block)
+        rest = block if line is None else block[: line.start()] + block[line.end() :]
+        if line is None or _SECRET in rest.lower():
+            return read_fields(block, is_http10=is_http10, needs_host=needs_host)
+        fields = self._read_fields(rest, is_http10=is_http10, needs_host=needs_host)
+        if fields.refusal:
+            return fields
+        headers = CIMultiDict(fields.headers)
+        headers.add("Authorization", _text(line[1].strip(_BLANK)))
+        return fields._replace(headers=CIMultiDictProxy(headers))
 
 
 def _refuse_target(line: _Line) -> bytes:
