@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tests.conformance.normal import CORS
+from tests.conformance.side_by_side import Pair
 from tests.harness.cluster import Cluster, ClusterMember, request_json
-from tests.harness.process import Kind, wait_until
+from tests.harness.process import Kind, Member, wait_until
 from tests.http.rawsocket import exchange, request
 
 T = TypeVar("T")
@@ -182,6 +183,18 @@ class Sides:
         self.assert_alike(faces)
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterPair(Pair):
+    """A member of each cluster in the same part, to be asked by what asks single members."""
+
+    sides: Sides
+
+    def shown(self, member: Member, path: str, reply: bytes) -> str:
+        """Return a response of either with parts in place of what is a member's own."""
+        side = self.sides.ours if member is self.etcdpy else self.sides.theirs
+        return shown(side, path, reply)
+
+
 @contextmanager
 def running_clusters(directory: Path, *options: str, links: bool = False) -> Iterator[Sides]:
     """Run three members of each kind, freshly started."""
@@ -251,18 +264,22 @@ def show(
     data: bytes | None = None,
 ) -> str:
     """Return what a member answers to a GET, or to `data`, as it can be compared."""
-    asked = data or request(target=path.encode())
     port = member.peer_port if is_peer else member.client_port
-    reply = exchange(port, asked, half_close=is_peer).data  # etcd's peer port waits for that
+    asked = data or request(target=path.encode())
+    # etcd's peer port does not close before its client does.
+    return shown(side, path, exchange(port, asked, half_close=is_peer).data)
+
+
+def shown(side: Side, path: str, reply: bytes) -> str:
+    """Return a response as it can be compared."""
     head, _, body = reply.decode().partition("\r\n\r\n")
     first, *lines = head.split("\r\n")
     fields = dict(line.split(": ", 1) for line in lines)
-    if is_peer and side.cluster.kind is Kind.ETCDPY:  # by which joiners know that it is no etcd
-        fields.pop("X-Etcdpy-Protocol", None)
-    if "Content-Length" in fields and not asked.startswith(b"HEAD"):
+    fields.pop("X-Etcdpy-Protocol", None)  # by which those who join know that it is no etcd
+    if body and "Content-Length" in fields:
         assert int(fields["Content-Length"]) == len(body.encode())
-    shown = [_shown_field(name, value) for name, value in sorted(fields.items())]
-    return side.named("\n".join([first, *shown, "", _shown_body(side, path, fields, body)]))
+    kept = [_shown_field(name, value) for name, value in sorted(fields.items())]
+    return side.named("\n".join([first, *kept, "", _shown_body(side, path, fields, body)]))
 
 
 def _shown_field(name: str, value: str) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tests.conformance.side_by_side import Pair, normal, running_pair
+from tests.conformance.side_by_side import Pair, running_pair
 from tests.harness.process import Member
 
 T = TypeVar("T")
@@ -419,6 +419,7 @@ class Stream:
 
 
 _EXPIRATION = re.compile(rb'"expiration":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{0,8}[1-9])?Z"')
+_VARYING_HEADERS = (b"Date", b"X-Etcd-Cluster-Id", b"X-Raft-Index", b"X-Raft-Term")
 _SORTED = re.compile(rb"[?&]sorted=([^&]*)")
 _TTL = re.compile(rb'"ttl":(-?\d+)')
 
@@ -453,7 +454,7 @@ def comparable(reply: Reply, *, is_sorted: bool, has_length: bool = True) -> Com
     kept = [first]
     for line in sorted(lines):
         name, _, value = line.partition(b": ")
-        if name in (b"Date", b"X-Etcd-Cluster-Id", b"X-Raft-Index"):
+        if name in _VARYING_HEADERS:
             kept.append(name)
         elif name != b"Content-Length" or (has_length and not moments):
             kept.append(name + b": " + value)
@@ -502,8 +503,8 @@ class Duel:
         self._watches: list[Both] = []
         self._raft: list[int | None] = [None, None]
         self._has_ttl = False
+        self.index = pair.etcdpy.request("GET", "/v2/keys/").index
         self._stats = [self._read_stats(member) for member in self._members]
-        self.index = 3
         self.steps: list[Step] = []
 
     def close(self) -> None:
@@ -562,8 +563,8 @@ class Duel:
             if path == b"/v2/stats/store" and replies[0].body.startswith(b"{"):
                 return  # the counters are compared at the end
             texts = [
-                normal(reply.head + b"\r\n\r\n" + reply.body, is_length_fixed=False)
-                for reply in replies
+                self._pair.shown(member, path.decode(), reply.head + b"\r\n\r\n" + reply.body)
+                for member, reply in zip(self._members, replies, strict=True)
             ]
             if texts[0] != texts[1]:
                 raise self._differs("face", texts[0], texts[1])

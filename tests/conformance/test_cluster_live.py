@@ -142,8 +142,11 @@ def test_rates_are_shown_while_there_are_some(healthy: Sides, part: str) -> None
     def has_rates(side: Side) -> bool:
         return "PkgRate" in side[part].request("GET", "/v2/stats/self").body.decode()
 
+    def rests(side: Side) -> bool:
+        return not has_rates(side)
+
     for side in healthy:
-        wait_until(lambda side=side: not has_rates(side), ANSWER_S, "rest")
+        wait_until(partial(rests, side), ANSWER_S, "rest")
         for number in range(3):
             side[part].request("PUT", KEY, {"value": str(number)})
         assert has_rates(side)
