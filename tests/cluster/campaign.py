@@ -100,12 +100,13 @@ def draw_plan(label: str, strikes: int, kind: Kind = Kind.ETCDPY) -> Plan:
     source = random.Random(label)
     size = source.choice([3, 3, 3, 5])
     timers = source.choice([FAST, FAST, ()])
-    snapshot_count = source.choice([200, 1000, 1000, 2000])
+    snapshot_count = source.choice([20, 200, 1000, 2000])
     strict = source.choice([(), ("--strict-reconfig-check=false",)])
+    kept = source.choice([(), ("--max-snapshots", "1", "--max-wals", "1")])
     return Plan(
         label=label,
         size=size,
-        options=(*timers, *strict, "--snapshot-count", str(snapshot_count)),
+        options=(*timers, *strict, *kept, "--snapshot-count", str(snapshot_count)),
         snapshot_count=snapshot_count,
         sessions=source.randrange(4, 11),
         strikes=tuple(_draw_strike(source, kind) for _ in range(strikes)),

@@ -20,7 +20,9 @@ FOLDER = "/f"
 class _Writer(threading.Thread):
     """One connection: writes its share, through another member when one fails."""
 
-    def __init__(self, urls: Sequence[str], number: int, count: int, label: str) -> None:
+    def __init__(
+        self, urls: Sequence[str], number: int, count: int, label: str, padding: str
+    ) -> None:
         super().__init__(daemon=True)
         self.key = f"{FOLDER}/{label}.{number}"
         self.acknowledged = 0
@@ -29,6 +31,7 @@ class _Writer(threading.Thread):
         self._urls = urls
         self._number = number
         self._count = count
+        self._padding = padding
 
     def run(self) -> None:
         for attempt in range(TRIES_MAX):
@@ -43,7 +46,7 @@ class _Writer(threading.Thread):
                     pass
 
     def _write(self, connection: Connection, attempt: int) -> None:
-        value = f"{attempt}.{self.acknowledged}"
+        value = f"{attempt}.{self.acknowledged}{self._padding}"
         answer = connection.request("PUT", f"/v2/keys{self.key}", {"value": value})
         if answer.status not in (200, 201):
             raise ConnectionError(answer.status)
@@ -54,12 +57,12 @@ class _Writer(threading.Thread):
 class Flood:
     """`count` writes through the members at `urls`; as a context, done at its end.
 
-    `label` makes the keys its own.
+    `label` makes the keys its own; each value is at least `size_bytes` long.
     """
 
-    def __init__(self, urls: Sequence[str], count: int, label: str) -> None:
-        share = -(-count // CONNECTIONS)
-        self._writers = [_Writer(urls, i, share, label) for i in range(CONNECTIONS)]
+    def __init__(self, urls: Sequence[str], count: int, label: str, size_bytes: int = 0) -> None:
+        share, padding = -(-count // CONNECTIONS), "x" * size_bytes
+        self._writers = [_Writer(urls, i, share, label, padding) for i in range(CONNECTIONS)]
 
     @property
     def acknowledged(self) -> int:

@@ -25,6 +25,7 @@ RECOVERY_DEADLINE_S = 60.0
 TAIL_COUNT = 5000
 #: Writes that are in flight around the end of a leader.
 BUSY_COUNT = 2000
+FLOOD_SIZES_BYTES = (0, 0, 5000)
 CLOCK_JUMP_S = 3600.0
 
 
@@ -192,11 +193,14 @@ class Nemesis:
     def _kill_busy_leader(self) -> Iterator[None]:
         """The leader ends amid large batches, through whichever member they came."""
         urls = self._cluster.client_urls
-        flooding = Flood(urls, BUSY_COUNT, f"busy.{self.counts.total()}")
-        self.floods.append(flooding)
-        with flooding, self._kill([self._leader()]):
+        with self._flood(urls, BUSY_COUNT), self._kill([self._leader()]):
             time.sleep(self._random.uniform(0.05, 0.5))
         yield
+
+    def _flood(self, urls: Sequence[str], count: int) -> Flood:
+        size_bytes = self._random.choice(FLOOD_SIZES_BYTES)
+        self.floods.append(Flood(urls, count, str(len(self.floods)), size_bytes))
+        return self.floods[-1]
 
     @contextmanager
     def _flap(self) -> Iterator[None]:
@@ -322,8 +326,8 @@ class Nemesis:
                 self._cluster.leader()
                 count = TAIL_COUNT + 2 * self._snapshot_count + 500
                 urls = [m.client_url for m in self._cluster.running if m is not held]
-                with Flood(urls, count, f"{held.name}.{self.counts.total()}") as flooding:
-                    self.floods.append(flooding)
+                with self._flood(urls, count):
+                    pass
                 trouble.enter_context(self._random.choice(troubles)())
             yield
 
