@@ -76,7 +76,8 @@ class Peer:
     ) -> None:
         assert urls
         self.member_id = member_id
-        self.urls = tuple(urls)
+        self.urls = tuple(urls)  # where this member knows it to be
+        self._told_urls: tuple[str, ...] = ()  # where it says itself that it is
         self.is_guest = is_guest
         self.version = ""  # as it said last
         self.counters = PeerCounters()
@@ -137,8 +138,8 @@ class Peer:
         assert urls
         if tuple(urls) == self.urls:
             return
-        is_kept = self._outgoing is not None and self.current_url in urls
         current = self.current_url
+        is_kept = self._outgoing is not None and current in urls
         self.urls = tuple(urls)
         self._url_position = self.urls.index(current) if is_kept else 0
         if not is_kept and self._outgoing is not None:
@@ -147,6 +148,14 @@ class Peer:
             )
         self._failures = 0
         self.poke(is_urgent=True)
+
+    def hear_urls(self, urls: Sequence[str]) -> None:
+        """Dial at `urls` too, where the peer says that it is.
+
+        Who lags behind the change that moved the leader learns of it only from that leader, which
+        goes on only when it is answered.
+        """
+        self._told_urls = tuple(urls)
 
     def poke(self, *, is_urgent: bool = False) -> None:
         """Try at once again: the peer was just heard of.  One that refuses us gains nothing."""
@@ -158,7 +167,13 @@ class Peer:
     @property
     def current_url(self) -> str:
         """Where the peer is, or will next be, dialled."""
-        return self.urls[self._url_position % len(self.urls)]
+        addresses = self._addresses
+        return addresses[self._url_position % len(addresses)]
+
+    @property
+    def _addresses(self) -> tuple[str, ...]:
+        """All places at which the peer may be, the known ones first."""
+        return self.urls + tuple(url for url in self._told_urls if url not in self.urls)
 
     @property
     def round_trip_s(self) -> float:
@@ -284,7 +299,7 @@ class Peer:
                 stream = await self._dialer.open_stream(self, self.current_url)
             except DialError as error:
                 self._dial_failed(error.cause, str(error))
-                self._url_position = (self._url_position + 1) % len(self.urls)
+                self._url_position = (self._url_position + 1) % len(self._addresses)
             except Exception as error:  # an edge: this task is all that ever dials the peer
                 log.exception("dialling peer %x failed", self.member_id)
                 self._dial_failed(Cause.UNREACHABLE, str(error))

@@ -96,6 +96,7 @@ class RaftFace:
         def end(ending: Ending) -> None:
             transport.detach(peer, stream, ending)
 
+        peer.hear_urls(greeting.peer_urls)
         connection.send(self._acceptance(seed))
         stream = IncomingStream(
             connection.transport,

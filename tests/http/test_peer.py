@@ -144,6 +144,27 @@ def test_a_peer_that_moves_is_dialled_at_its_new_address() -> None:
     run(test)
 
 
+def test_a_peer_that_moved_unbeknown_is_answered_where_it_says_it_is() -> None:
+    """It may be the leader, and the only one who could tell of its move in the log."""
+
+    async def test() -> None:
+        one, two = Node(1), Node(2)
+        one.transport.add_peer(2, [closed_port_url()])
+        two.knows(one)
+        try:
+            await one.start()
+            await two.start()
+            await until(lambda: one.has(two) and two.has(one), "connected both ways")
+            one.transport.add_peer(2, [closed_port_url()])  # an old place comes up in the log
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.streams_opened == 2 and one.has(two), "again")
+        finally:
+            await stop_all([one, two])
+
+    run(test)
+
+
 def test_an_update_to_the_same_address_keeps_the_stream() -> None:
     async def test() -> None:
         async with cluster(1, 2) as (one, two):
