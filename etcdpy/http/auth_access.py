@@ -3,22 +3,30 @@
 A file of its own because every face asks here and none decides by itself.  Who a caller is comes
 first: credentials that are given and wrong are never taken for none.  A request without any is a
 guest's where keys are concerned, and nobody's elsewhere.
+
+That the credentials of a header are right is remembered, for one version of their user: any change
+of that user, whichever member it was made on, makes another.  Whether auth is on, who exists and
+what the roles allow is looked up in the replicated state for each request, and never remembered.
 Source: spec/auth.md sections 4 to 6.
 """
 
 import binascii
 import logging
 import re
+from collections import OrderedDict
 from typing import NamedTuple
 
 from etcdpy.errors import UNAUTHORIZED, EtcdError
 from etcdpy.http import failures, wire
-from etcdpy.http.auth_passwords import Passwords
+from etcdpy.http.auth_passwords import Passwords, new_digest
 from etcdpy.http.auth_rules import GUEST, User
-from etcdpy.http.auth_store import AuthStore, Storage
+from etcdpy.http.auth_store import AuthStore, Storage, StoredUser
 from etcdpy.http.wire import Caller, Request, Response
 
 REFUSAL = b"Insufficient credentials"
+
+#: Headers whose credentials are remembered; each takes about 300 bytes.
+REMEMBERED_MAX = 10_000
 
 _SCHEME = b"basic "
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -44,11 +52,44 @@ def read_basic(header: bytes) -> Credentials | None:
     return Credentials(name.decode("utf-8", "surrogateescape"), password)
 
 
+class Remembered:
+    """Headers whose credentials were right, and of which version of which user.
+
+    No password is kept, only the header's digest under a key that this process alone has.
+    """
+
+    def __init__(self) -> None:
+        self._digest = new_digest()
+        self._users: OrderedDict[bytes, StoredUser] = OrderedDict()  # last used last
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def find(self, header: bytes) -> StoredUser | None:
+        """Return the user whose credentials these were, None if it is not known."""
+        digest = self._digest(header)
+        found = self._users.get(digest)
+        if found is not None:
+            self._users.move_to_end(digest)
+        return found
+
+    def add(self, header: bytes, user: StoredUser) -> None:
+        """Remember a header; the one that was not used for longest makes room."""
+        self._users[self._digest(header)] = user
+        if len(self._users) > REMEMBERED_MAX:
+            self._users.popitem(last=False)
+
+    def drop(self, header: bytes) -> None:
+        """Forget a header."""
+        self._users.pop(self._digest(header), None)
+
+
 class Authority:
     """Judges callers by the replicated users and roles.  One for all listeners of a member."""
 
     def __init__(self, storage: Storage) -> None:
         self._passwords = Passwords()
+        self._remembered = Remembered()
         self.store = AuthStore(storage, self._passwords)
 
     def is_enabled(self) -> bool:
@@ -102,18 +143,33 @@ class Authority:
         """Return the user who asks, None for nobody that is known."""
         if not caller.authorization:
             return self._find_certified(caller.certificate_names)
-        credentials = read_basic(caller.authorization)
-        if credentials is None:
-            _log.warning("auth: malformed basic auth encoding")
-            return None
-        found = self.store.find_user(credentials.name)
+        known = self._remembered.find(caller.authorization)
+        if known is None:
+            credentials = read_basic(caller.authorization)
+            if credentials is None:
+                _log.warning("auth: malformed basic auth encoding")
+                return None
+            found = self.store.find_user(credentials.name)
+        else:
+            found = self.store.find_user(known.name)
+            if found == known:
+                return known.user
+            self._remembered.drop(caller.authorization)
+            credentials = read_basic(caller.authorization)
+        assert credentials is not None  # what is remembered was read once
+        return await self._check(credentials, found, caller.authorization)
+
+    async def _check(
+        self, credentials: Credentials, found: StoredUser | None, header: bytes
+    ) -> User | None:
+        """Return the user that was found, if the password is right."""
         if found is None:
-            self._passwords.forget(credentials.name)
             await self._passwords.check_nobody(credentials.password)
             return None
-        if not await self._passwords.check(found.password, credentials.password):
+        if not await self._passwords.check(found.user.password, credentials.password):
             _log.warning("auth: incorrect password for user: %s", credentials.name)
             return None
+        self._remembered.add(header, found)
         return found.user
 
     def _find_certified(self, names: tuple[str, ...]) -> User | None:

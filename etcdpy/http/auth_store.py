@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from etcdpy.errors import KEY_EXISTS, KEY_NOT_FOUND, EtcdError
 from etcdpy.http import auth_json, auth_rules
-from etcdpy.http.auth_passwords import Passwords, StoredPassword
+from etcdpy.http.auth_passwords import Passwords
 from etcdpy.http.auth_rules import AuthError, Rights, Role, User
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
@@ -27,7 +27,7 @@ _ROLES = _PART + b"/roles"
 #: Between info and warning, as `logs.NOTICE`, which stands above this package.
 NOTICE = 25
 
-# Users and roles of which the meaning of the stored value is kept.
+# Users and roles of which is kept where they are stored, and what the stored value means.
 _READ_MAX = 4096
 
 _log = logging.getLogger("etcdpy.etcdserver.auth")
@@ -60,10 +60,11 @@ class Storage(Protocol):
 
 
 class StoredUser(NamedTuple):
-    """A user, and what its password is compared with."""
+    """One version of a user: whatever is changed of it, another has another index."""
 
+    name: str
+    modified_index: int
     user: User
-    password: StoredPassword
 
 
 class AuthStore:
@@ -76,9 +77,10 @@ class AuthStore:
     def __init__(self, storage: Storage, passwords: Passwords) -> None:
         self._storage = storage
         self._passwords = passwords
-        self._read_user = lru_cache(_READ_MAX)(auth_json.read_user)
+        self._read_user = lru_cache(_READ_MAX)(_read_user)
         self._read_role = lru_cache(_READ_MAX)(auth_json.read_role)
         self._read_rights = lru_cache(_READ_MAX)(_read_rights)
+        self._path_of = lru_cache(_READ_MAX)(_path_of)
         # Whether this process has seen to it that the directories are there.
         self._is_founded = False
         # What one request here grants must not be lost to another that read the same before.
@@ -96,8 +98,7 @@ class AuthStore:
         file = self._find(_USERS, name)
         if file is None:
             return None
-        user = auth_rules.with_root_role(self._read_user(file.value))
-        return StoredUser(user, StoredPassword(name, file.modified_index, user.password))
+        return StoredUser(name, file.modified_index, self._read_user(file.value))
 
     def get_user(self, name: str) -> User:
         """Return a user.  Raises: AuthError."""
@@ -136,7 +137,7 @@ class AuthStore:
         return sorted([auth_rules.ROOT, *self._names(_ROLES)], key=_encode)
 
     def _find(self, directory: bytes, name: str) -> File | None:
-        path = _path_of(directory, name)
+        path = self._path_of(directory, name)
         return None if path is None else self._storage.find_file(path)
 
     def _names(self, directory: bytes) -> list[str]:
@@ -320,6 +321,10 @@ def _encode(name: str) -> bytes:
 
 def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
+
+
+def _read_user(value: bytes) -> User:
+    return auth_rules.with_root_role(auth_json.read_user(value))
 
 
 def _read_rights(value: bytes) -> Rights:

@@ -43,11 +43,9 @@ _LENGTH = re.compile(rb"0*[0-9]{0,19}")
 _LENGTH_MAX = (1 << 63) - 1
 _BAD_TRAILERS = frozenset((b"transfer-encoding", b"trailer", b"content-length"))
 _BLANK = b" \t"
-# Never remembered; a line of it that can be taken out and leaves the rest as it is.
+# What is never remembered.
 _SECRET = b"authorization"
-_SECRET_LINE = re.compile(
-    rb"^authorization:([^\x00-\x08\x0a-\x1f\x7f]*)\r?\n(?![ \t])", re.IGNORECASE | re.MULTILINE
-)
+_SECRET_NAME = _SECRET + b":"
 
 _BAD_REQUEST = wire.refusal(400)
 _NO_HOST = wire.refusal(400, ": missing required Host header")
@@ -264,8 +262,14 @@ class HeadReader:
         fields = self._blocks.get(key)
         if fields is not None:
             return fields
-        if _SECRET in block.lower():
-            return self._read_secret(block, is_http10=is_http10, needs_host=needs_host)
+        lowered = block.lower()
+        if _SECRET in lowered:
+            line = _find_secret(block, lowered)
+            if line is None:
+                return read_fields(block, is_http10=is_http10, needs_host=needs_host)
+            rest = block[: line.start] + block[line.end :]
+            fields = self._read_fields(rest, is_http10=is_http10, needs_host=needs_host)
+            return fields if fields.refusal else _with_secret(fields, line)
         fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
         if len(block) <= _BLOCK_BYTES_MAX:
             if len(self._blocks) >= _BLOCKS_MAX:
@@ -273,18 +277,32 @@ class HeadReader:
             self._blocks[key] = fields
         return fields
 
-    def _read_secret(self, block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
-        """Return what a block with an Authorization line says, of which the rest may be known."""
-        line = _SECRET_LINE.search(block)
-        rest = block if line is None else block[: line.start()] + block[line.end() :]
-        if line is None or _SECRET in rest.lower():
-            return read_fields(block, is_http10=is_http10, needs_host=needs_host)
-        fields = self._read_fields(rest, is_http10=is_http10, needs_host=needs_host)
-        if fields.refusal:
-            return fields
-        headers = CIMultiDict(fields.headers)
-        headers.add("Authorization", _text(line[1].strip(_BLANK)))
-        return fields._replace(headers=CIMultiDictProxy(headers))
+
+class _SecretLine(NamedTuple):
+    """The one Authorization line of a block, from its first byte to behind its last."""
+
+    start: int
+    end: int
+    value: bytes
+
+
+def _find_secret(block: bytes, lowered: bytes) -> _SecretLine | None:
+    """Return the line that can be taken out and leaves the rest of its block as it is."""
+    start = lowered.find(b"\n" + _SECRET_NAME) + 1
+    end = block.find(b"\n", start) + 1
+    if not lowered.startswith(_SECRET_NAME, start) or lowered.count(_SECRET) > 1 or not end:
+        return None
+    value = block[start + len(_SECRET_NAME) : end - 1].removesuffix(b"\r")
+    if _CONTROL.search(value) or block.startswith((b" ", b"\t"), end):
+        return None
+    return _SecretLine(start, end, value.strip(_BLANK))
+
+
+def _with_secret(fields: Fields, line: _SecretLine) -> Fields:
+    """Return what a block says with the line that was taken out of it."""
+    headers = fields.headers.copy()
+    headers.add("Authorization", _text(line.value))
+    return Fields(CIMultiDictProxy(headers), fields.body_size, fields.is_kept)
 
 
 def _refuse_target(line: _Line) -> bytes:
