@@ -128,6 +128,7 @@ class Side:
         """Return a text with parts in place of what is a member's own."""
         for part, member in self.cast.items():
             text = text.replace(member.client_url, f"<client of {part}>")
+            text = text.replace(f"127.0.0.1:{member.client_port}", f"<address of {part}>")
             text = text.replace(member.advertised_peer_url, f"<peer of {part}>")
             if member.id:
                 text = re.sub(rf"\b(?:{member.id}|{int(member.id, 16)})\b", f"<id of {part}>", text)
@@ -225,6 +226,16 @@ def wait_for_index(member: ClusterMember, index: int) -> None:
         return answer is not None and answer.index >= index
 
     wait_until(is_there, ANSWER_S, f"index {index} at {member.name}")
+
+
+def wait_until_long_connected(side: Side) -> None:
+    """Wait until the members take an addition: they refuse one for another reason."""
+    for part in side.running:
+
+        def is_refused_for_the_url(part: str = part) -> bool:
+            return side.ask(part, "POST", "/v2/members", peers=["@a"]).startswith("409 ")
+
+        wait_until(is_refused_for_the_url, ANSWER_S, "all connected for long enough")
 
 
 # What is compared

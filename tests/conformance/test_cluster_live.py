@@ -24,6 +24,7 @@ from tests.conformance.cluster_side_by_side import (
     running_clusters,
     show,
     wait_for_index,
+    wait_until_long_connected,
 )
 from tests.harness.client import Connection
 from tests.harness.link_proxy import Cut
@@ -331,8 +332,7 @@ def _assert_removed_for_good(sides: Sides) -> None:
 
 def test_the_strict_check_judges_alike(sides: Sides) -> None:
     """With one of three dead only the dead one can be removed; then either of the others."""
-    for side in sides:
-        _wait_until_long_connected(side)
+    sides.both(wait_until_long_connected)
     sides.each(lambda side: side["b"].kill())
     assert sides.ask("leader", "POST", MEMBERS, peers=ELSEWHERE).startswith("500 ")
     for through, part in (("leader", "leader"), ("leader", "a"), ("a", "leader"), ("a", "a")):
@@ -346,15 +346,6 @@ def test_the_strict_check_judges_alike(sides: Sides) -> None:
     sides.each(lambda side: _assert_farewell(side, "a"))
     sides.assert_faces_alike()
     assert sides.ask("leader", "DELETE", f"{MEMBERS}/@leader").startswith("500 ")
-
-
-def _wait_until_long_connected(side: Side) -> None:
-    """Wait until the leader would take an addition: one that is refused for another reason."""
-
-    def is_refused_for_the_url() -> bool:
-        return side.ask("leader", "POST", MEMBERS, peers=["@a"]).startswith("409 ")
-
-    wait_until(is_refused_for_the_url, ANSWER_S, "all connected for long enough")
 
 
 def test_without_the_strict_check_members_are_added_at_once(tmp_path: Path) -> None:
