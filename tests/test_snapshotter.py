@@ -115,6 +115,8 @@ def test_none_is_taken_while_a_received_one_is_installed(asked_before: int) -> N
 
 def test_one_is_given_up_when_the_tree_became_another() -> None:
     async def test(rig: Rig) -> None:
+        count = 0
+
         def place() -> SnapshotMeta:
             nonlocal count
             count += 1
@@ -122,7 +124,6 @@ def test_one_is_given_up_when_the_tree_became_another() -> None:
                 replace_state(rig.tree, later)
             return SnapshotMeta(10, 1, CONF)
 
-        count = 0
         later = Tree()
         for _ in range(20):
             later.set(b"/1/other", value=b"v", now_ns=0)
