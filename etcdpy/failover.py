@@ -15,13 +15,16 @@ from etcdpy.consensus.interfaces import RandomSource
 
 log = logging.getLogger("etcdpy.consensus")
 
+#: Two that ask at the same time split the votes; each later attempt is spread over twice the time.
+ATTEMPTS_MAX = 4
+
 _STEPS = 1024
 
 
 class EarlyElection:
     """Campaigns after the loss of the leader's stream, at a random moment.
 
-    All followers lose it at once: those that ask at the same time would split the votes.
+    All followers lose it at once, so that they would otherwise ask at the same time.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class EarlyElection:
         spread_s: float,
         random_source: RandomSource,
     ) -> None:
-        """`is_active` tells whether a peer is connected; `spread_s` is the longest delay."""
+        """`is_active` tells whether a peer is connected; `spread_s` is the longest first delay."""
         self._driver = driver
         self._is_active = is_active
         self._spread_s = spread_s
@@ -41,18 +44,25 @@ class EarlyElection:
 
     def peer_lost(self, peer_id: int) -> None:
         """Note that the stream from a peer has ended, and not by this member's doing."""
-        if peer_id != self._driver.status.leader_id or self._timer is not None:
-            return
-        delay_s = self._spread_s * self._random.randrange(_STEPS) / _STEPS
-        self._timer = self._loop.call_later(delay_s, self._campaign, peer_id)
+        if peer_id == self._driver.status.leader_id and self._timer is None:
+            self._wait(peer_id, 0)
 
     def stop(self) -> None:
         """Campaign no more."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _campaign(self, leader_id: int) -> None:
+    def _wait(self, leader_id: int, attempt: int) -> None:
+        spread_s = self._spread_s * 2**attempt
+        delay_s = spread_s * self._random.randrange(_STEPS) / _STEPS
+        self._timer = self._loop.call_later(delay_s, self._campaign, leader_id, attempt)
+
+    def _campaign(self, leader_id: int, attempt: int) -> None:
         self._timer = None
-        if self._driver.status.leader_id == leader_id and not self._is_active(leader_id):
-            log.info("lost the stream of leader %x: campaigning at once", leader_id)
-            self._driver.campaign()
+        is_found = self._driver.status.leader_id not in (0, leader_id)
+        if is_found or self._is_active(leader_id):
+            return
+        log.info("lost the stream of leader %x: campaigning at once", leader_id)
+        self._driver.campaign()
+        if attempt + 1 < ATTEMPTS_MAX:
+            self._wait(leader_id, attempt + 1)
