@@ -133,12 +133,20 @@ def test_rows_that_are_no_tree_do_not_replace_the_log() -> None:
     rig = Rig()
     file = rig.received.begin(META)
     file.write_packed(1, msgpack.packb((99, "a row of a later version")))
-    file.finish()
     with pytest.raises(FatalError, match="snapshot of the tree is damaged at row 1"):
-        rig.received.write(HARD_STATE, META)
+        file.finish()
     recovered = rig.restart()
     assert recovered.storage.initial_state() == (HardState(1, 1, 1), SnapshotMeta())
     assert recovered.storage.entries(1, 3, 10**6) == [Entry(1, i, 0, b"own") for i in (1, 2)]
+
+
+def test_one_that_begins_to_arrive_does_not_hinder_the_one_before() -> None:
+    rig = Rig()
+    rig.receive(leaders_tree())
+    rig.received.begin(META._replace(index=META.index + 1)).write_packed(1, msgpack.packb((0,)))
+    rig.received.write(HARD_STATE, META)
+    rig.received.stabilise(HARD_STATE, META)
+    assert rig.installed[0][1].digest() == leaders_tree().digest()
 
 
 def test_a_snapshot_that_went_away_does_not_replace_the_log() -> None:
