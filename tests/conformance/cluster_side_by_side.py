@@ -25,8 +25,7 @@ from tests.http.rawsocket import exchange, request
 T = TypeVar("T")
 
 #: Short timers, so that elections and time-outs are: a request's is 5 s and twice the second.
-TIMERS = ("--heartbeat-interval", "50", "--election-timeout", "300")
-REQUEST_TIMEOUT_S = 5.6
+TIMERS = ("--heartbeat-interval", "100", "--election-timeout", "500")
 #: What three members have written of themselves: three records, three names, a version.
 FRESH_INDEX = 7
 #: How long both may take to come to the same, and how long an answer may take.

@@ -58,4 +58,4 @@ def test_scenario(scenario: str, part: str, three: Side) -> None:
 def test_random_requests_are_answered_alike(seed: int, part: str, tmp_path: Path) -> None:
     with running_clusters(tmp_path) as sides:
         pair = ClusterPair(sides.ours[part], sides.theirs[part], sides)
-        run(pair, seed, step_count=300)
+        run(pair, seed, step_count=150)

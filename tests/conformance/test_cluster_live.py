@@ -6,7 +6,9 @@ What a test asserts of the answers themselves is there so that both cannot be wr
 import hashlib
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,8 @@ pytestmark = [
 MEMBERS = "/v2/members"
 KEY = "/v2/keys/x"
 VALUE = {"value": "1"}
+STATS = "/v2/stats/leader"
+NEVER_MS = 9223372036854776000  # the least latency of a member that was never heard of
 ELSEWHERE = ["http://127.0.0.1:1"]
 #: What etcd says when it was removed.
 FAREWELL = (
@@ -47,6 +51,9 @@ FAREWELL = (
 )
 TIMED_OUT = "etcdserver: request timed out"
 LEADER_FAILED = f"{TIMED_OUT}, possibly due to previous leader failure"
+#: While nobody leads two are begun each tenth of a second: elections on a loaded machine take some.
+WRITES_MAX = 200
+POLL_S = 0.1
 CONNECTION_LOST = f"{TIMED_OUT}, possibly due to connection lost"
 
 
@@ -168,6 +175,7 @@ def test_followers_are_lost_and_come_back(sides: Sides) -> None:
         wait_until(partial(has_no_leader, side), ANSWER_S, "no leader")
     sides.assert_faces_alike()
     with watching(sides, "leader") as arrived:
+        # What is refused here is not done later either: the indexes below say so.
         _assert_refused_without_a_quorum(sides)
         sides.each(lambda side: side.cluster.restart([side["a"]]))
         sides.ask("a", "PUT", KEY, {"value": "back"})
@@ -193,32 +201,16 @@ def _assert_refused_without_a_quorum(sides: Sides) -> None:
         Ask("leader", "GET", KEY),
         Ask("leader", "HEAD", "/v2/keys/none"),
         Ask("leader", "GET", f"{KEY}?quorum=true"),
+        Ask("leader", "PUT", KEY, {"value": "never"}),
+        Ask("leader", "POST", "/v2/keys/q", VALUE),
+        Ask("leader", "DELETE", KEY),
+        Ask("leader", "PUT", f"{MEMBERS}/@b", peers=["@b", *ELSEWHERE]),
+        Ask("leader", "DELETE", f"{MEMBERS}/@b"),
         Ask("leader", "POST", MEMBERS, peers=ELSEWHERE),
         Ask("leader", "DELETE", f"{MEMBERS}/@leader"),
     )
-    assert [answer[:3] for answer in answers] == ["200", "404", "500", "500", "500"]
-    assert f'"cause":"{TIMED_OUT}"' in answers[2]
-
-
-def test_what_timed_out_without_a_leader_is_never_done(sides: Sides) -> None:
-    sides.each(lambda side: side["a"].kill())
-    sides.each(lambda side: side["b"].kill())
-    for side in sides:
-        wait_until(partial(has_no_leader, side), ANSWER_S, "no leader")
-    answers = sides.ask_all(
-        Ask("leader", "PUT", KEY, VALUE),
-        Ask("leader", "POST", "/v2/keys/q", VALUE),
-        Ask("leader", "DELETE", "/v2/keys/none"),
-        Ask("leader", "PUT", f"{MEMBERS}/@b", peers=["@b", *ELSEWHERE]),
-        Ask("leader", "DELETE", f"{MEMBERS}/@b"),
-    )
-    assert {answer[:3] for answer in answers} == {"500"}
-    assert all(f'"cause":"{TIMED_OUT}"' in answer for answer in answers[:3])
-    sides.each(lambda side: side.cluster.restart([side["a"]]))
-    if sides.ours["a"].request("GET", KEY).status != 404:
-        pytest.xfail("what waits for a leader outlives its request")
-    _assert_index(sides, FRESH_INDEX + 1)
-    sides.assert_faces_alike()
+    assert [answer[:3] for answer in answers] == ["200", "404", *["500"] * 8]
+    assert all(f'"cause":"{TIMED_OUT}"' in answer for answer in answers[2:6])
 
 
 def test_a_leader_is_lost_and_comes_back(sides: Sides) -> None:
@@ -233,39 +225,41 @@ def test_a_leader_is_lost_and_comes_back(sides: Sides) -> None:
     sides.assert_faces_alike()
 
 
-def test_the_causes_of_time_outs_are_told_alike(tmp_path: Path) -> None:
+def test_a_connection_that_was_lost_is_told_alike(tmp_path: Path) -> None:
+    """The leader is heard by a follower that it does not hear."""
     with running_clusters(tmp_path, links=True) as sides:
         for side in sides:
             assert side.cluster.links is not None
             side.cluster.links.cut([(side["a"].name, side["leader"].name)], Cut.RESET)
-        _assert_causes(
-            sides,
-            {CONNECTION_LOST},
+        answers = sides.ask_all(
             Ask("a", "PUT", KEY, VALUE),
+            Ask("a", "DELETE", "/v2/keys/none"),
             Ask("a", "GET", f"{KEY}?quorum=true"),
         )
-        for side in sides:
-            assert side.cluster.links is not None
-            side.cluster.links.heal()
-            wait_until(partial(_takes_a_write, side), ANSWER_S, "a write by a")
-        sides.each(lambda side: side["leader"].send_signal(signal.SIGSTOP))
-        # One of them leads next, and has seen that what was sent to the last leader is lost.
-        _assert_causes(
-            sides,
-            {TIMED_OUT, LEADER_FAILED},
-            Ask("a", "PUT", KEY, VALUE),
-            Ask("b", "PUT", KEY, VALUE),
-        )
+        assert all(f'"cause":"{CONNECTION_LOST}"' in answer for answer in answers)
 
 
-def _takes_a_write(side: Side) -> bool:
-    return side["a"].request("PUT", KEY, VALUE).status in (200, 201)
+def test_what_was_lost_with_a_leader_is_told_alike(sides: Sides) -> None:
+    """Some of it is told by the next leader, who knows when it became one."""
+    sides.each(lambda side: side["leader"].send_signal(signal.SIGSTOP))
+    for answers in sides.both(_write_until_another_leads):
+        causes = {a.split('"cause":"')[1].split('"')[0] for a in answers if a.startswith("500 ")}
+        assert LEADER_FAILED in causes
+        assert causes <= {LEADER_FAILED, TIMED_OUT}
 
 
-def _assert_causes(sides: Sides, causes: set[str], *asks: Ask) -> None:
-    for answers in sides.both(lambda side: side.ask_all(*asks)):
-        assert {answer[:3] for answer in answers} == {"500"}
-        assert {answer.split('"cause":"')[1].split('"')[0] for answer in answers} == causes
+def _write_until_another_leads(side: Side) -> list[str]:
+    with ThreadPoolExecutor(WRITES_MAX) as pool:
+        writes: list[Future[str]] = []
+        while len(writes) < WRITES_MAX and _leader_id(side) in (side["leader"].id, None):
+            writes += [pool.submit(side.ask, part, "PUT", KEY, VALUE) for part in ("a", "b")]
+            time.sleep(POLL_S)
+        return [write.result() for write in writes]
+
+
+def _leader_id(side: Side) -> str | None:
+    answer = side["a"].request("GET", f"{MEMBERS}/leader")
+    return str(answer.json()["id"]) if answer.status == 200 else None
 
 
 # Members change
@@ -276,6 +270,8 @@ def test_a_member_is_added_moves_joins_and_is_removed(sides: Sides) -> None:
     assert early.startswith("500 ")  # not all have been connected for five seconds
     sides.both(lambda side: side.cast.update(new=side.cluster.add()))
     _assert_index(sides, FRESH_INDEX + 1)
+    for side in sides:
+        assert f'"minimum":{NEVER_MS}' in side["leader"].request("GET", STATS).body.decode()
     sides.assert_faces_alike()
     for peers in (ELSEWHERE, ["@a"]):  # a known URL too: the strict check comes first
         assert sides.ask("leader", "POST", MEMBERS, peers=peers).startswith("500 ")
