@@ -57,7 +57,7 @@ def again(seed: str) -> Iterator[None]:
 def short_plan(seed: str, size: int, faults: Sequence[Fault]) -> Plan:
     strikes = tuple(Strike((fault,), HOLD_S, peace_s=0.2) for fault in faults)
     options = (*FAST, "--strict-reconfig-check=false", "--snapshot-count", "500")
-    return Plan(seed, size, options, snapshot_count=500, sessions=6, strikes=strikes)
+    return Plan(seed, size, options, snapshot_count=500, sessions=4, strikes=strikes)
 
 
 def test_every_fault_has_its_turn() -> None:
