@@ -31,6 +31,7 @@ from etcdpy.resolving import find_difference, resolve_deadline
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.notes import Note
 from etcdpy.store.storage import Limits, Shapes, Storage
+from etcdpy.tls import ClientTls
 from etcdpy.tree.members import Member
 from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree
@@ -157,9 +158,10 @@ class StartUp:
     remotes: tuple[Member, ...] = ()
 
 
-async def start_up(config: Config, data_dir: DataDir) -> StartUp:
+async def start_up(config: Config, data_dir: DataDir, tls: ClientTls | None = None) -> StartUp:
     """Found or join the cluster that `config` describes, or go on with what `data_dir` holds.
 
+    `tls` is that with which peers are asked.
     Disk work blocks the loop: nothing else runs on it yet.  Nothing is written to the disk before
     all settings, and all that other members say, are found to be right.
     Raises: ConfigError for settings that can't found a cluster or join one; FatalError for a disk
@@ -169,9 +171,10 @@ async def start_up(config: Config, data_dir: DataDir) -> StartUp:
     if not data_dir.is_fresh:
         return await _restart(config, data_dir, limits)
     if config.initial_cluster_state == "existing":
-        return await _join(config, data_dir, limits)
+        return await _join(config, data_dir, limits, tls)
     plan = await _plan(config)
-    if await is_bootstrapped(plan.local_id, _peer_urls_but_of(config.name, plan.founders)):
+    others = _peer_urls_but_of(config.name, plan.founders)
+    if await is_bootstrapped(plan.local_id, others, tls):
         raise ConfigError(f"member {plan.local_id:x} has already been bootstrapped")
     identity = _Identity(plan.local_id, plan.cluster_id)
     storage = Storage.create(data_dir, identity.encode(), _SHAPES, limits)
@@ -202,15 +205,17 @@ def _write_founders(storage: RaftStorage, plan: NewCluster) -> None:
     storage.stabilise(hard_state, entries)
 
 
-async def _join(config: Config, data_dir: DataDir, limits: Limits) -> StartUp:
+async def _join(
+    config: Config, data_dir: DataDir, limits: Limits, tls: ClientTls | None
+) -> StartUp:
     """Begin with an empty log, which the leader of the running cluster will fill."""
     initial_cluster = config.initial_cluster_urls()
     _check_own_name(config.name, initial_cluster)
     _check_distinct_urls(initial_cluster)
     listed = derive_members(initial_cluster, config.initial_cluster_token)
-    running = await find_running_cluster(_peer_urls_but_of(config.name, listed))
+    running = await find_running_cluster(_peer_urls_but_of(config.name, listed), tls)
     member_id = await find_local_id(running, config.name, listed)
-    await check_compatible(running, member_id)
+    await check_compatible(running, member_id, tls)
     remotes = tuple(member for member in running.members if member.id != member_id)
     if any(member.name for member in running.members if member.id == member_id):
         # It has voted and acknowledged entries, of which it knows nothing any more: majorities

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from etcdpy import ETCD_VERSION, __version__, logs, process, sources
 from etcdpy.config import FIELDS, Config, Field
 from etcdpy.errors import ConfigError, FatalError
-from etcdpy.settings import URLS, flag_to_env
+from etcdpy.settings import TEXTS, URLS, flag_to_env
 
 log = logging.getLogger("etcdpy.etcdmain")
 pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")
@@ -138,30 +138,10 @@ def _start(config: Config) -> int:
     for text in version_lines():
         log.info("%s", text)
     try:
-        _refuse_unserved(config)
         return process.run(config)
     except (ConfigError, FatalError) as refusal:
         log.critical("%s", refusal)
         return refusal.exit_code if isinstance(refusal, ConfigError) else 1
-
-
-def _refuse_unserved(config: Config) -> None:
-    """Refuse listeners of kinds that this version does not have.  Raises: ConfigError."""
-    for url in config.listen_peer_urls:
-        if url.startswith("https:"):
-            address = url.removeprefix("https://")
-            raise ConfigError(
-                f"cannot listen on TLS for {address}: KeyFile and CertFile are not presented"
-            )
-    for url in config.listen_client_urls:
-        if url.startswith("https:"):
-            raise ConfigError(
-                "TLS key/cert (--cert-file, --key-file) must be provided for client url"
-                f" {url} with HTTPS scheme"
-            )
-    for url in config.listen_peer_urls + config.listen_client_urls:
-        if url.startswith("unix"):
-            raise ConfigError(f"cannot listen on {url}: this version has no unix sockets")
 
 
 def _refuse(refusal: ConfigError) -> int:
@@ -219,7 +199,7 @@ def _render_flag(row: Field) -> list[str]:
 
 def show_default(row: Field) -> str:
     """Return a setting's default as one would type it."""
-    if row.setting.kind is URLS:
+    if row.setting.kind in (URLS, TEXTS):
         assert isinstance(row.default, tuple)
         return ",".join(row.default)
     return str(row.default).lower() if isinstance(row.default, bool) else str(row.default)

@@ -1,26 +1,37 @@
-"""Config: the one list of settings, and the rules that hold between them.
+"""Config: all settings together, and the rules that hold between them.
 
 The command line, the environment, the YAML file, `--help`, `config.example.yml` and the table in
-`docs/configuration.md` all come from the fields below or are tested against them: to add a
-setting, add a field here, a row there and nothing else.  A field's name carries its unit; the
-flag's name is etcd's.  Config only describes: building one opens, resolves and creates nothing.
+`docs/configuration.md` all come from the fields of the `settings_` modules or are tested against
+them: to add a setting, add a field there, a row in each of the two documents, and nothing else.  A
+field's name carries its unit; the flag's name is etcd's.  Config only describes: building one
+opens, resolves and creates nothing.
 Source: spec/config.md sections 2 and 4.
 """
 
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
 from etcdpy.errors import ConfigError
-from etcdpy.settings import (
-    BOOLEAN,
-    CLUSTER_STATE,
-    NUMBER,
-    NUMBER64,
-    TEXT,
-    URLS,
-    Setting,
+from etcdpy.settings import SECTIONS, Setting
+from etcdpy.settings_clustering import DEFAULT_INITIAL_CLUSTER, ClusteringSettings
+from etcdpy.settings_member import (
+    DEFAULT_CLIENT_URL,
+    DEFAULT_NAME,
+    DEFAULT_PEER_URL,
+    DEFAULT_SNAPSHOT_COUNT,
+    ELECTION_TIMEOUT_MS_MAX,
+    HEARTBEATS_PER_ELECTION_MIN,
+    MemberSettings,
 )
+from etcdpy.settings_other import (
+    LOG_LEVELS,
+    LOGGERS,
+    DeprecatedSettings,
+    LoggingSettings,
+    UnsafeSettings,
+)
+from etcdpy.settings_security import SecuritySettings
 from etcdpy.urls import (
     HostPort,
     UrlError,
@@ -30,29 +41,18 @@ from etcdpy.urls import (
     split_host_port,
 )
 
-DEFAULT_NAME = "default"
-DEFAULT_CLIENT_URL = "http://localhost:2379"
-DEFAULT_PEER_URL = "http://localhost:2380"
-DEFAULT_INITIAL_CLUSTER = f"{DEFAULT_NAME}={DEFAULT_PEER_URL}"
-DEFAULT_SNAPSHOT_COUNT = 100_000
-#: A longer election would leave a cluster without a leader for minutes.
-ELECTION_TIMEOUT_MS_MAX = 50_000
-#: Fewer heartbeats than this in one election time-out, and one lost packet starts an election.
-HEARTBEATS_PER_ELECTION_MIN = 5
 #: What a request may take beside two elections before it is answered with an error.
 REQUEST_TIMEOUT_BASE_MS = 5_000
 
-LOGGERS = ("capnslog", "zap")
-LOG_LEVELS = ("debug", "info", "warn", "error", "panic", "fatal")
 
-MEMBER = "Member"
-CLUSTERING = "Clustering"
-LOGGING = "Logging"
-UNSAFE = "Unsafe"
-DEPRECATED = "Deprecated"
-
-
-class Config(BaseModel):
+class Config(
+    MemberSettings,
+    ClusteringSettings,
+    SecuritySettings,
+    LoggingSettings,
+    UnsafeSettings,
+    DeprecatedSettings,
+):
     """How one member is to run: complete, checked and immutable.
 
     Building one raises ConfigError where settings contradict each other; URL lists are tuples in
@@ -60,209 +60,6 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    name: Annotated[
-        str, Setting("name", TEXT, MEMBER, "What people call this member; unique in its cluster.")
-    ] = DEFAULT_NAME
-    data_dir: Annotated[
-        str,
-        Setting("data-dir", TEXT, MEMBER, "Where the data is kept; `NAME.etcd` if empty."),
-    ] = ""
-    wal_dir: Annotated[
-        str,
-        Setting("wal-dir", TEXT, MEMBER, "Where the log is kept; inside the data dir if empty."),
-    ] = ""
-    snapshot_count: Annotated[
-        int,
-        Setting(
-            "snapshot-count",
-            NUMBER64,
-            MEMBER,
-            "Entries that are applied between two snapshots.",
-            unit="entries",
-            bound=f"0 means {DEFAULT_SNAPSHOT_COUNT}",
-        ),
-    ] = DEFAULT_SNAPSHOT_COUNT
-    heartbeat_interval_ms: Annotated[
-        int,
-        Setting(
-            "heartbeat-interval",
-            NUMBER,
-            MEMBER,
-            "How often the leader tells the others that it is there.",
-            unit="ms",
-            bound="> 0",
-        ),
-    ] = 100
-    election_timeout_ms: Annotated[
-        int,
-        Setting(
-            "election-timeout",
-            NUMBER,
-            MEMBER,
-            "How long a member waits for a leader before it stands for election.",
-            unit="ms",
-            bound=f"{HEARTBEATS_PER_ELECTION_MIN} heartbeats to {ELECTION_TIMEOUT_MS_MAX}",
-        ),
-    ] = 1000
-    listen_peer_urls: Annotated[
-        tuple[str, ...],
-        Setting(
-            "listen-peer-urls",
-            URLS,
-            MEMBER,
-            "Where this member listens for other members.",
-            bound="host is an IP address or localhost",
-        ),
-    ] = (DEFAULT_PEER_URL,)
-    listen_client_urls: Annotated[
-        tuple[str, ...],
-        Setting(
-            "listen-client-urls",
-            URLS,
-            MEMBER,
-            "Where this member listens for clients; needs --advertise-client-urls.",
-            bound="host is an IP address or localhost",
-        ),
-    ] = (DEFAULT_CLIENT_URL,)
-    max_snapshots: Annotated[
-        int,
-        Setting(
-            "max-snapshots",
-            NUMBER,
-            MEMBER,
-            "Snapshot files that are kept.",
-            unit="files",
-            bound="0 keeps all",
-        ),
-    ] = 5
-    max_wals: Annotated[
-        int,
-        Setting(
-            "max-wals",
-            NUMBER,
-            MEMBER,
-            "Log files that are kept; those still needed for a restart always are.",
-            unit="files",
-            bound="0 keeps all",
-        ),
-    ] = 5
-    enable_v2: Annotated[
-        bool,
-        Setting("enable-v2", BOOLEAN, MEMBER, "Serve the v2 API; without it `/v2` is not found."),
-    ] = True
-
-    initial_advertise_peer_urls: Annotated[
-        tuple[str, ...],
-        Setting(
-            "initial-advertise-peer-urls",
-            URLS,
-            CLUSTERING,
-            "Where the other members reach this one.",
-            bound="host is not empty",
-        ),
-    ] = (DEFAULT_PEER_URL,)
-    initial_cluster: Annotated[
-        str,
-        Setting(
-            "initial-cluster",
-            TEXT,
-            CLUSTERING,
-            "The founding members, `name=peer-url,...`; ignored once there is a log."
-            " Follows --name and --initial-advertise-peer-urls where only a name is given.",
-        ),
-    ] = DEFAULT_INITIAL_CLUSTER
-    initial_cluster_state: Annotated[
-        str,
-        Setting(
-            "initial-cluster-state",
-            CLUSTER_STATE,
-            CLUSTERING,
-            "Whether to found a cluster (`new`) or to join one (`existing`).",
-        ),
-    ] = "new"
-    initial_cluster_token: Annotated[
-        str,
-        Setting(
-            "initial-cluster-token",
-            TEXT,
-            CLUSTERING,
-            "Goes into the ids of a new cluster, so that two clusters never mix.",
-        ),
-    ] = "etcd-cluster"
-    advertise_client_urls: Annotated[
-        tuple[str, ...],
-        Setting(
-            "advertise-client-urls",
-            URLS,
-            CLUSTERING,
-            "Where clients reach this member, as the members list tells them.",
-            bound="host is not empty",
-        ),
-    ] = (DEFAULT_CLIENT_URL,)
-    strict_reconfig_check: Annotated[
-        bool,
-        Setting(
-            "strict-reconfig-check",
-            BOOLEAN,
-            CLUSTERING,
-            "Refuse changes of members that would lose the quorum.",
-        ),
-    ] = True
-    pre_vote: Annotated[
-        bool,
-        Setting(
-            "pre-vote",
-            BOOLEAN,
-            CLUSTERING,
-            "Accepted for etcd's sake; a pre-vote round is always held.",
-        ),
-    ] = True
-
-    logger: Annotated[
-        str,
-        Setting(
-            "logger",
-            TEXT,
-            LOGGING,
-            "The form of log lines: `capnslog` (plain text) or `zap` (JSON).",
-            bound="capnslog, zap",
-        ),
-    ] = "capnslog"
-    log_level: Annotated[
-        str,
-        Setting(
-            "log-level",
-            TEXT,
-            LOGGING,
-            "The least serious lines that are written.",
-            bound=", ".join(LOG_LEVELS),
-        ),
-    ] = "info"
-
-    force_new_cluster: Annotated[
-        bool,
-        Setting(
-            "force-new-cluster",
-            BOOLEAN,
-            UNSAFE,
-            "Go on alone with the data of a cluster that has lost its majority;"
-            " for one start, ignored where there is no log.",
-        ),
-    ] = False
-    unsafe_no_fsync: Annotated[
-        bool,
-        Setting(
-            "unsafe-no-fsync",
-            BOOLEAN,
-            UNSAFE,
-            "Answer writes before they are safe on disk: a power cut loses data.",
-        ),
-    ] = False
-
-    debug: Annotated[
-        bool, Setting("debug", BOOLEAN, DEPRECATED, "The same as --log-level=debug.")
-    ] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -358,10 +155,15 @@ class Field(NamedTuple):
 
 #: Every setting, in the order in which help and documentation show them.
 FIELDS: tuple[Field, ...] = tuple(
-    Field(name, info.default, meta)
-    for name, info in Config.model_fields.items()
-    for meta in info.metadata
-    if isinstance(meta, Setting)
+    sorted(
+        (
+            Field(name, info.default, meta)
+            for name, info in Config.model_fields.items()
+            for meta in info.metadata
+            if isinstance(meta, Setting)
+        ),
+        key=lambda field: SECTIONS.index(field.setting.section),
+    )
 )
 
 

@@ -19,6 +19,7 @@ import aiohttp
 
 from etcdpy import CLUSTER_VERSION
 from etcdpy.errors import ConfigError
+from etcdpy.http.peer_client import open_session, tls_of, url_of
 from etcdpy.http.peer_protocol import (
     CLUSTER_ID,
     MIN_CLUSTER_VERSION,
@@ -27,6 +28,7 @@ from etcdpy.http.peer_protocol import (
     find_id,
 )
 from etcdpy.resolving import find_difference, resolve_deadline
+from etcdpy.tls import ClientTls, TlsError
 from etcdpy.tree.members import Member
 from etcdpy.urls import parse_urls
 
@@ -61,16 +63,16 @@ class _UnusableError(Exception):
     """What a URL answers is no description of a cluster; the text is etcd's, for the log."""
 
 
-async def find_running_cluster(urls: Sequence[str]) -> RunningCluster:
+async def find_running_cluster(urls: Sequence[str], tls: ClientTls | None = None) -> RunningCluster:
     """Return the cluster to join, as the first of these peer URLs that can tell describes it.
 
     Raises: ConfigError if none can, or if it is a cluster of the real etcd.
     """
     reason = "could not retrieve cluster information from the given URLs"
-    async with _client() as session:
+    async with _client(tls) as client:
         for url in urls:
             try:
-                found = await _ask_cluster(session, url, JOIN_TIMEOUT_S)
+                found = await _ask_cluster(client, url, JOIN_TIMEOUT_S)
             except _UnusableError as error:
                 log.warning("%s", error)
                 continue
@@ -85,11 +87,13 @@ async def find_running_cluster(urls: Sequence[str]) -> RunningCluster:
     raise ConfigError(f"cannot fetch cluster info from peer urls: {reason}")
 
 
-async def is_bootstrapped(member_id: int, urls: Sequence[str]) -> bool:
+async def is_bootstrapped(
+    member_id: int, urls: Sequence[str], tls: ClientTls | None = None
+) -> bool:
     """Tell whether a cluster that runs at one of these peer URLs knows this member as started."""
-    async with _client() as session:
+    async with _client(tls) as client:
         answers = await asyncio.gather(
-            *(_ask_cluster(session, url, FOUND_TIMEOUT_S) for url in urls),
+            *(_ask_cluster(client, url, FOUND_TIMEOUT_S) for url in urls),
             return_exceptions=True,
         )
     for answer in answers:
@@ -129,15 +133,17 @@ async def find_local_id(running: RunningCluster, name: str, listed: Sequence[Mem
     return ids[name]
 
 
-async def check_compatible(running: RunningCluster, local_id: int) -> None:
+async def check_compatible(
+    running: RunningCluster, local_id: int, tls: ClientTls | None = None
+) -> None:
     """Refuse a cluster whose agreed version this release can't take part in.
 
     One of its members must say that it can, and none that it can't; who is down is not asked.
     Raises: ConfigError.
     """
     others = [member for member in running.members if member.id != local_id]
-    async with _client() as session:
-        versions = await asyncio.gather(*(_ask_version(session, other) for other in others))
+    async with _client(tls) as client:
+        versions = await asyncio.gather(*(_ask_version(client, other) for other in others))
     verdicts = [_judge(*pair) for pair in zip(others, versions, strict=True)]
     if False in verdicts or True not in verdicts:
         raise ConfigError("incompatible with current running cluster")
@@ -168,15 +174,19 @@ def _judge(member: Member, version: str | None) -> bool | None:
 # Asking
 
 
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A session, and the TLS with which it reaches peers."""
+
+    session: aiohttp.ClientSession
+    tls: ClientTls
+
+
 @asynccontextmanager
-async def _client() -> AsyncIterator[aiohttp.ClientSession]:
-    """Yield a client that keeps nothing: each URL is asked once."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-    ) as session:
-        yield session
+async def _client(tls: ClientTls | None) -> AsyncIterator[_Client]:
+    """Yield a client; each URL is asked once."""
+    async with open_session() as session:
+        yield _Client(session, tls or ClientTls())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +198,16 @@ class _Answer:
     is_etcdpy: bool
 
 
-async def _get(session: aiohttp.ClientSession, url: str, timeout_s: float) -> _Answer:
+async def _get(client: _Client, url: str, timeout_s: float) -> _Answer:
     """Raises: OSError, TimeoutError, aiohttp.ClientError or ValueError where it is no JSON."""
+    target = url_of(url)
+    try:
+        context = tls_of(target, client.tls)
+    except TlsError as error:
+        raise ValueError(str(error)) from error
     async with (
         asyncio.timeout(timeout_s),
-        session.get(url, allow_redirects=False) as response,
+        client.session.get(target, allow_redirects=False, ssl=context) as response,
     ):
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")
@@ -208,15 +223,13 @@ async def _get(session: aiohttp.ClientSession, url: str, timeout_s: float) -> _A
         )
 
 
-async def _ask_cluster(
-    session: aiohttp.ClientSession, url: str, timeout_s: float
-) -> RunningCluster:
+async def _ask_cluster(client: _Client, url: str, timeout_s: float) -> RunningCluster:
     """Return the cluster that the peer at `url` is in; its members may be none.
 
     Raises: _UnusableError.
     """
     try:
-        answer = await _get(session, f"{url}/members", timeout_s)
+        answer = await _get(client, f"{url}/members", timeout_s)
     except (OSError, aiohttp.ClientError) as error:
         raise _UnusableError(
             f"could not get cluster response from {url}: {_words(error, timeout_s)}"
@@ -268,12 +281,12 @@ def _urls_of(texts: Any) -> tuple[str, ...]:
     return parse_urls(texts)
 
 
-async def _ask_version(session: aiohttp.ClientSession, member: Member) -> str | None:
+async def _ask_version(client: _Client, member: Member) -> str | None:
     """Return the cluster version that a member knows, None if it does not answer."""
     reason = ""
     for url in member.peer_urls:
         try:
-            answer = await _get(session, f"{url}/version", JOIN_TIMEOUT_S)
+            answer = await _get(client, f"{url}/version", JOIN_TIMEOUT_S)
             return str(answer.content["etcdcluster"])[:64]
         except (OSError, aiohttp.ClientError) as error:
             reason = _words(error, JOIN_TIMEOUT_S)

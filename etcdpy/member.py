@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import secrets
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,17 +20,12 @@ from etcdpy.bootstrap import StartUp
 from etcdpy.cluster import Cluster
 from etcdpy.config import Config
 from etcdpy.consensus.driver import Driver
-from etcdpy.consensus.messages import (
-    ConfChange,
-    Entry,
-    Role,
-    SnapshotMeta,
-    SoftState,
-)
+from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.failover import EarlyElection
 from etcdpy.handover import hand_over
+from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import (
     CLIENT_ROUTES,
     CLIENT_ROUTES_WITHOUT_V2,
@@ -47,6 +41,7 @@ from etcdpy.http.peers import RaftFace
 from etcdpy.http.transport import PeerCallbacks, PeerTransport
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.reconfiguration import Reconfiguration, Surroundings
+from etcdpy.securing import NO_TLS, MemberTls
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.stats import ServerStats
 from etcdpy.tree import members
@@ -84,10 +79,15 @@ class Member:
     """
 
     def __init__(
-        self, config: Config, start: StartUp, client_connections_max: int = CONNECTIONS_MAX
+        self,
+        config: Config,
+        start: StartUp,
+        client_connections_max: int = CONNECTIONS_MAX,
+        tls: MemberTls = NO_TLS,
     ) -> None:
         """`client_connections_max` are held at once, more of them wait to be accepted."""
         self._config = config
+        self._tls = tls
         self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
         self._tree = start.tree
@@ -143,6 +143,7 @@ class Member:
                 on_peer_lost=self._peer_lost,
                 on_removed=lambda _: self._cluster.leave(is_told=True),
             ),
+            tls=self._tls.dialing,
         )
 
     def _make_driver(self) -> Driver:
@@ -197,20 +198,20 @@ class Member:
         return self._cluster.removed
 
     async def start(
-        self, client_sockets: Sequence[socket.socket], peer_sockets: Sequence[socket.socket]
+        self, client_listeners: Sequence[Listener], peer_listeners: Sequence[Listener]
     ) -> None:
         """Serve: peers at once, clients as soon as the cluster knows of this start.
 
         Returns then.
         """
-        await self._peer_server.start(peer_sockets)
+        await self._peer_server.start(peer_listeners, self._tls.peers)
         self._peer_server.set_ready()
         self._transport.start(self._driver)
         self._driver.start()
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
         self._repeat("sync", SYNC_INTERVAL_S, self._sync)
         # Accepted and silent until the member is ready, as in etcd.
-        await self._client_server.start(client_sockets)
+        await self._client_server.start(client_listeners, self._tls.clients)
         await self._publish()
         self._snapshotter.start()
         self._client_server.set_ready()
@@ -235,7 +236,7 @@ class Member:
         self._versions.stop()
         self._early_election.stop()
         self._cluster.stop()
-        await self._client_server.stop()
+        await self._client_server.stop(0.0 if self.failed.done() else self._request_timeout_s)
         await self._transport.stop()
         await self._peer_server.stop()
         await self._driver.stop()

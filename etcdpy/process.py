@@ -11,7 +11,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,9 +22,11 @@ from etcdpy import ETCD_VERSION
 from etcdpy.bootstrap import start_up
 from etcdpy.config import Config
 from etcdpy.errors import ConfigError
+from etcdpy.http.acceptor import Listener
 from etcdpy.listeners import close_listeners, listening_address, open_listeners
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
+from etcdpy.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files, OsFiles, UnsyncedFiles
 
@@ -49,10 +50,11 @@ _SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
 class _Resources:
     """What this process holds of the system, from before the start until after the end."""
 
-    client_sockets: list[socket.socket]
-    peer_sockets: list[socket.socket]
+    client_listeners: list[Listener]
+    peer_listeners: list[Listener]
     data_dir: DataDir
     client_connections_max: int
+    tls: MemberTls
 
 
 def run(config: Config) -> int:
@@ -63,13 +65,18 @@ def run(config: Config) -> int:
     client_connections_max = _raise_descriptor_limit() - RESERVED_DESCRIPTORS
     _log_settings(config)
     with ExitStack() as stack:
-        peer_sockets = open_listeners(config.listen_peer_urls)
-        stack.callback(close_listeners, peer_sockets)
-        client_sockets = open_listeners(config.listen_client_urls)
-        stack.callback(close_listeners, client_sockets)
+        peers, dialing = secure_peers(config)
+        peer_listeners = open_listeners(
+            config.listen_peer_urls, is_unix_replaced=True, is_shared=False
+        )
+        stack.callback(close_listeners, peer_listeners)
+        clients = secure_clients(config)
+        client_listeners = open_listeners(config.listen_client_urls)
+        stack.callback(close_listeners, client_listeners)
         data_dir = _lock_data_dir(config)
         stack.callback(data_dir.close)
-        held = _Resources(client_sockets, peer_sockets, data_dir, client_connections_max)
+        tls = MemberTls(clients, peers, dialing)
+        held = _Resources(client_listeners, peer_listeners, data_dir, client_connections_max, tls)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             received = runner.run(_serve(config, held))
     if received is None or os.getpid() == 1:
@@ -85,7 +92,7 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
 
     Raises: FatalError when the reason was a fault.
     """
-    start = await start_up(config, held.data_dir)
+    start = await start_up(config, held.data_dir, held.tls.dialing)
     for note in start.notes:
         store_log.warning("%s", note)
     hard_state, meta = start.storage.initial_state()
@@ -104,7 +111,7 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
     server_log.info(
         "starting server... [version: %s, cluster version: to_be_decided]", ETCD_VERSION
     )
-    member = Member(config, start, held.client_connections_max)
+    member = Member(config, start, held.client_connections_max, held.tls)
     try:
         return await _live(member, held)
     finally:
@@ -114,19 +121,15 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
 async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     """Serve until a signal comes, or the member fails or is removed from the cluster."""
     loop = asyncio.get_running_loop()
-    for listener in held.peer_sockets:
+    for listener in held.peer_listeners:
         embed_log.info("listening for peers on %s", listening_address(listener))
-    starting = asyncio.ensure_future(member.start(held.client_sockets, held.peer_sockets))
+    starting = asyncio.ensure_future(member.start(held.client_listeners, held.peer_listeners))
     if await _is_over(member, starting):
         starting.cancel()
         return None
     starting.result()
-    for listener in held.client_sockets:
-        embed_log.log(
-            NOTICE,
-            "serving insecure client requests on %s, this is strongly discouraged!",
-            listening_address(listener),
-        )
+    for listener in held.client_listeners:
+        _log_service(listener)
     asked: asyncio.Future[signal.Signals] = loop.create_future()
     for number in _SIGNAL_WORDS:
         loop.add_signal_handler(number, _note_signal, asked, number)
@@ -138,6 +141,19 @@ async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     await _is_over(member, handing_over)
     handing_over.cancel()
     return asked.result()
+
+
+def _log_service(listener: Listener) -> None:
+    """Say that clients are served at an address, and how."""
+    address = listening_address(listener)
+    if listener.is_plain:
+        embed_log.log(
+            NOTICE,
+            "serving insecure client requests on %s, this is strongly discouraged!",
+            address,
+        )
+    if listener.is_tls:
+        embed_log.info("serving client requests on %s", address)
 
 
 async def _is_over(member: Member, event: "asyncio.Future[Any]") -> bool:

@@ -16,6 +16,15 @@ from etcdpy.urls import parse_urls
 
 UINT64_MAX = 2**64 - 1
 
+MEMBER = "Member"
+CLUSTERING = "Clustering"
+SECURITY = "Security"
+LOGGING = "Logging"
+UNSAFE = "Unsafe"
+DEPRECATED = "Deprecated"
+#: In the order of help and documentation.
+SECTIONS = (MEMBER, CLUSTERING, SECURITY, LOGGING, UNSAFE, DEPRECATED)
+
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 #: Go's integer literals: base prefixes, and `_` between digits.
@@ -43,6 +52,12 @@ class Setting:
     help: str
     unit: str = ""
     bound: str = ""
+    yaml: str = ""  # its key in the file, `map.key` in a map; the flag's name if empty
+
+    @property
+    def key(self) -> str:
+        """What it is called in a YAML file; a dot stands between a map and the key in it."""
+        return self.yaml or self.flag
 
     @property
     def env(self) -> str:
@@ -80,6 +95,11 @@ def parse_url_list(text: str) -> tuple[str, ...]:
     return parse_urls(text.split(","))
 
 
+def parse_texts(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of words."""
+    return tuple(text.split(","))
+
+
 def parse_choice(allowed: tuple[str, ...]) -> Callable[[str], str]:
     """Return a parser that takes the given words only."""
 
@@ -96,6 +116,7 @@ BOOLEAN = Kind("boolean", "bool", parse_bool)
 NUMBER = Kind("number", "uint", parse_number)
 NUMBER64 = Kind("number", "uint64", parse_number)
 URLS = Kind("URL list", "string", parse_url_list)
+TEXTS = Kind("list", "[]string", parse_texts)
 CLUSTER_STATE = Kind("`new` or `existing`", "string", parse_choice(("new", "existing")))
 
 
@@ -110,14 +131,30 @@ def check_yaml_type(setting: Setting, value: object) -> object:
         return value
     if wanted == "bool" and isinstance(value, bool):
         return value
+    if wanted == "[]string" and isinstance(value, list):
+        return tuple(_check_element(setting, element) for element in value)
     if wanted in ("uint", "uint64") and found == "number":
         assert isinstance(value, int | float)
         if value == int(value) and 0 <= value <= UINT64_MAX:
             return int(value)
         found = f"number {json.dumps(value)}"
-    raise ConfigError(
+    raise _wrong_type(setting, found, wanted)
+
+
+def _check_element(setting: Setting, element: object) -> str:
+    """Return one element of a list of texts; null is an empty one.  Raises: ConfigError."""
+    if element is None:
+        return ""
+    if not isinstance(element, str):
+        raise _wrong_type(setting, json_type(element), "string")
+    return element
+
+
+def _wrong_type(setting: Setting, found: str, wanted: str) -> ConfigError:
+    struct = "securityConfig" if "." in setting.key else "configYAML"
+    return ConfigError(
         "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
-        f" {found} into Go struct field configYAML.{setting.flag} of type {wanted}"
+        f" {found} into Go struct field {struct}.{setting.key} of type {wanted}"
     )
 
 

@@ -51,9 +51,8 @@ IGNORED_FLAGS = (
     "v",
     "vv",
 )
-#: Maps of etcd's file that ask for TLS.  To ignore them would serve in the clear what was to be
-#: encrypted, so a file that sets anything in them is refused.
-SECURITY_MAPS = ("client-transport-security", "peer-transport-security")
+#: Maps in the file: what stands in them are settings of their own.
+MAPS = frozenset(row.setting.key.partition(".")[0] for row in FIELDS if "." in row.setting.key)
 #: Whose refusal in a file names another setting; etcd has it so, and scripts may match it.
 MISNAMED_URL_LIST = {"advertise-client-urls": "advertise-peer-urls"}
 
@@ -61,6 +60,7 @@ pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")
 log = logging.getLogger("etcdpy.etcdmain")
 
 _BY_FLAG: dict[str, Field] = {row.setting.flag: row for row in FIELDS}
+_BY_KEY: dict[str, Field] = {row.setting.key: row for row in FIELDS}
 _KINDS: dict[str, Kind] = {
     **{flag: row.setting.kind for flag, row in _BY_FLAG.items()},
     **dict.fromkeys(IGNORED_FLAGS, Kind("ignored", "bool", str)),
@@ -211,11 +211,10 @@ def values_of_file(path: str) -> dict[str, object]:
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
             f" {json_type(document)} into Go value of type embed.configYAML"
         )
-    given = {str(key): value for key, value in document.items() if value is not None}
-    _refuse_security_maps(given)
+    given = _flatten(document)
     values: dict[str, object] = {}
     for key in sorted(given):
-        row = _BY_FLAG.get(key.lower())  # Go's decoder does not mind the case of a key
+        row = _BY_KEY.get(key.lower())  # Go's decoder does not mind the case of a key
         if row is None:
             log.warning('the configuration file sets "%s", which is ignored', key)
             continue
@@ -227,6 +226,29 @@ def values_of_file(path: str) -> dict[str, object]:
     return values
 
 
+def _flatten(document: Mapping[object, object]) -> dict[str, object]:
+    """Return all that is set, with `map.key` for what stands in one of the two maps.
+
+    Raises: ConfigError where such a map is none.
+    """
+    given: dict[str, object] = {}
+    for key, value in document.items():
+        name = str(key)
+        if value is None:
+            continue
+        if name.lower() not in MAPS:
+            given[name] = value
+        elif isinstance(value, dict):
+            given |= {f"{name}.{inner}": v for inner, v in value.items() if v is not None}
+        else:
+            raise ConfigError(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+                f" {json_type(value)} into Go struct field configYAML.{name}"
+                " of type embed.securityConfig"
+            )
+    return given
+
+
 def _read_file_urls(row: Field, text: str) -> object:
     flag = row.setting.flag
     try:
@@ -234,14 +256,6 @@ def _read_file_urls(row: Field, text: str) -> object:
     except UrlError as refusal:
         name = MISNAMED_URL_LIST.get(flag, flag)
         raise UrlListError(f"unexpected error setting up {name}: {refusal}") from None
-
-
-def _refuse_security_maps(given: Mapping[str, object]) -> None:
-    for name in SECURITY_MAPS:
-        section = given.get(name)
-        wanted = sorted(k for k, v in section.items() if v) if isinstance(section, dict) else []
-        if wanted:
-            raise ConfigError(f'"{name}.{wanted[0]}" is set, but this version has no TLS')
 
 
 #: YAML's scalars as Go's decoder resolves them: no dates, no base 60, `1e3` is a number.  Built

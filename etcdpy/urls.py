@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 SCHEMES = ("http", "https", "unix", "unixs")
+TLS_SCHEMES = ("https", "unixs")
 
 _LETTERS = frozenset(string.ascii_letters)
 _SCHEME_TAIL = frozenset(string.ascii_letters + string.digits + "+-.")

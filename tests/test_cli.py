@@ -114,11 +114,6 @@ REFUSED: dict[str, tuple[list[str], dict[str, str]]] = {
     "conflict with an empty variable": (["--name", "y"], {"ETCD_NAME": ""}),
     "bad variables": ([], {"ETCD_SNAPSHOT_COUNT": "xx", "ETCD_ENABLE_V2": "yy", "ETCD_X": "1"}),
     "version variable": ([], {"ETCD_VERSION": "3.4"}),
-    "tls client": (
-        ["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=http://a:1"],
-        {},
-    ),
-    "tls peer": (["--listen-peer-urls=https://127.0.0.1:1"], {}),
 }
 
 
@@ -235,16 +230,6 @@ def test_what_stops_a_member_ends_as_one_critical_line(
 def test_the_members_exit_code_is_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "run", lambda _config: 3)
     assert run().code == 3
-
-
-@pytest.mark.parametrize("url", ["unix://a:1", "unixs://a:1"])
-def test_a_listener_that_this_version_lacks_is_refused(
-    url: str, run: Run, started: list[Config]
-) -> None:
-    outcome = run(f"--listen-peer-urls={url}")
-    assert outcome.code == 1
-    assert outcome.err_lines[-1].startswith(f"C | etcdmain: cannot listen on {url}: ")
-    assert not started
 
 
 def test_version_is_parsed_as_etcds(run: Run, started: list[Config]) -> None:

@@ -210,11 +210,44 @@ def test_an_unknown_key_is_ignored_but_not_in_silence(
     ]
 
 
-def test_a_file_that_asks_for_tls_is_refused(tmp_path: Path) -> None:
-    off = "client-transport-security: {cert-file: '', client-cert-auth: false}\n"
-    assert from_file(tmp_path, off) == {}
-    on = "peer-transport-security: {auto-tls: true}\n"
-    assert file_refusal(tmp_path, on).startswith('"peer-transport-security.auto-tls" is set')
+def test_the_maps_of_a_file_hold_settings_of_tls(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (
+        "client-transport-security: {cert-file: c, client-cert-auth: true, key-file: null, x: 1}\n"
+        "peer-transport-security: {cert-file: p}\ncipher-suites: [A, B]\n"
+    )
+    assert from_file(tmp_path, text) == {
+        "cert_file": "c",
+        "client_cert_auth": True,
+        "peer_cert_file": "p",
+        "cipher_suites": ("A", "B"),
+    }
+    assert caplog.messages == [
+        'the configuration file sets "client-transport-security.x", which is ignored'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "field", "wanted"),
+    [
+        (
+            "client-transport-security: {cert-file: 5}",
+            "number",
+            "securityConfig.client-transport-security.cert-file",
+            "string",
+        ),
+        ("cipher-suites: A", "string", "configYAML.cipher-suites", "[]string"),
+        ("cipher-suites: [5]", "number", "configYAML.cipher-suites", "string"),
+    ],
+)
+def test_wrong_types_of_tls_are_refused_in_gos_words(
+    tmp_path: Path, text: str, found: str, field: str, wanted: str
+) -> None:
+    assert file_refusal(tmp_path, text) == (
+        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+        f" {found} into Go struct field {field} of type {wanted}"
+    )
 
 
 YAML = "error converting YAML to JSON: yaml: "

@@ -3,38 +3,80 @@
 A file of its own because asyncio's servers accept whatever comes: each idle connection holds a
 file descriptor, and the log and the snapshots need some too.  At the bound nothing is accepted;
 who connects waits in the kernel's queue until another connection has ended, as with etcd.
-Source: spec/config.md section 5.
+
+A socket may serve plain HTTP, TLS, or both: then the first byte tells.  What is no TLS on a socket
+that has nothing else is closed without a byte.  A connection gets its protocol only when the
+handshake is done and the client has been admitted; until then nothing of it is read.
+Source: spec/config.md section 5, spec/tls.md section 3.
 """
 
 import asyncio
 import errno
+import ipaddress
 import socket
-import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from etcdpy.tls import NotAdmittedError, ServerTls, log_refusal
 
 #: Connections taken in one turn of the loop, so that a flood of them does not starve the others.
 ACCEPTS_PER_TURN_MAX = 64
 #: How long to wait when the system has no descriptor or memory left for one more.
 STARVED_S = 0.5
+#: How long a client may take from connecting to the end of the handshake.
+HANDSHAKE_S = 60.0
 
 _STARVED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+#: The first byte of TLS: a record that carries a handshake.
+_HANDSHAKE_RECORD = b"\x16"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket and what is spoken there."""
+
+    socket: socket.socket
+    is_plain: bool = True
+    is_tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known of a connection before its first request.
+
+    `certificate_names` are the common names of the client's verified certificates, its own first,
+    where these stand for users.
+    """
+
+    is_tls: bool = False
+    certificate_names: tuple[str, ...] = ()
+
+
+PLAIN = Arrival()
+
+
+class NoTlsError(Exception):
+    """Something else than a handshake came to a socket that serves TLS only."""
 
 
 class Acceptor:
-    """Accepts from `sockets`, which are its own from now on, while fewer than `connections_max`.
+    """Accepts from `listeners`, which are its own from now on, while fewer than `connections_max`.
 
     `make_protocol` is called once for each connection.
     """
 
     def __init__(
         self,
-        sockets: Sequence[socket.socket],
-        make_protocol: Callable[[], asyncio.Protocol],
+        listeners: Sequence[Listener],
+        make_protocol: Callable[[Arrival], asyncio.Protocol],
         connections_max: int,
-        tls: ssl.SSLContext | None,
+        tls: ServerTls | None,
     ) -> None:
+        """`tls` is needed where a listener has it."""
+        assert tls is not None or not any(listener.is_tls for listener in listeners)
         self._loop = asyncio.get_running_loop()
-        self._sockets = tuple(sockets)
+        self._listeners = tuple(listeners)
         self._make_protocol = make_protocol
         self._connections_max = connections_max
         self._tls = tls
@@ -46,8 +88,8 @@ class Acceptor:
 
     def start(self) -> None:
         """Begin to accept."""
-        for listener in self._sockets:
-            listener.setblocking(False)
+        for listener in self._listeners:
+            listener.socket.setblocking(False)
         self._listen()
 
     def connection_closed(self) -> None:
@@ -61,8 +103,8 @@ class Acceptor:
         self._pause()
         if self._timer is not None:
             self._timer.cancel()
-        for listener in self._sockets:
-            listener.close()
+        for listener in self._listeners:
+            listener.socket.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -72,23 +114,23 @@ class Acceptor:
         if self._is_listening or self._is_closed or is_full or self._timer is not None:
             return
         self._is_listening = True
-        for listener in self._sockets:
-            self._loop.add_reader(listener, self._accept, listener)
+        for listener in self._listeners:
+            self._loop.add_reader(listener.socket, self._accept, listener)
 
     def _pause(self) -> None:
         if self._is_listening:
             self._is_listening = False
-            for listener in self._sockets:
-                self._loop.remove_reader(listener)
+            for listener in self._listeners:
+                self._loop.remove_reader(listener.socket)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Listener) -> None:
         """Take what waits at one listener."""
         for _ in range(ACCEPTS_PER_TURN_MAX):
             if self._open_count >= self._connections_max:
                 self._pause()
                 return
             try:
-                accepted, _ = listener.accept()
+                accepted, address = listener.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -98,7 +140,7 @@ class Acceptor:
                 self._timer = self._loop.call_later(STARVED_S, self._try_again)
                 return
             self._open_count += 1
-            task = self._loop.create_task(self._connect(accepted))
+            task = self._loop.create_task(self._connect(accepted, listener, _Source.of(address)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -106,13 +148,122 @@ class Acceptor:
         self._timer = None
         self._listen()
 
-    async def _connect(self, accepted: socket.socket) -> None:
-        """Give an accepted socket its transport; with TLS that takes a handshake."""
+    async def _connect(
+        self, accepted: socket.socket, listener: Listener, source: "_Source"
+    ) -> None:
+        """Give an accepted socket its transport and its protocol."""
         accepted.setblocking(False)
+        is_protocol_told = False
         try:
-            await self._loop.connect_accepted_socket(self._make_protocol, accepted, ssl=self._tls)
-        except (OSError, asyncio.CancelledError) as error:
+            if not listener.is_tls:
+                await self._loop.connect_accepted_socket(
+                    lambda: self._make_protocol(PLAIN), accepted
+                )
+                is_protocol_told = True
+            else:
+                is_protocol_told = await self._connect_maybe_tls(accepted, listener, source)
+        except (OSError, NoTlsError, NotAdmittedError) as error:
             accepted.close()
-            self.connection_closed()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+            if listener.is_tls:
+                log_refusal(str(source), error)
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        finally:
+            if not is_protocol_told:  # else it tells us when the connection ends
+                self.connection_closed()
+
+    async def _connect_maybe_tls(
+        self, accepted: socket.socket, listener: Listener, source: "_Source"
+    ) -> bool:
+        """Connect a client of a socket with TLS; return whether its protocol knows of it.
+
+        Raises: OSError, NoTlsError, NotAdmittedError.
+        """
+        assert self._tls is not None
+        async with asyncio.timeout(HANDSHAKE_S):
+            first = await self._peek(accepted)
+        if first != _HANDSHAKE_RECORD:
+            if not listener.is_plain or not first:
+                raise NoTlsError(
+                    "tls: first record does not look like a TLS handshake" if first else "EOF"
+                )
+            await self._loop.connect_accepted_socket(lambda: self._make_protocol(PLAIN), accepted)
+            return True
+        gate = _Gate()
+        transport, _ = await self._loop.connect_accepted_socket(
+            lambda: gate, accepted, ssl=self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S
+        )
+        try:
+            names = await self._tls.admit(transport.get_extra_info("ssl_object"), source.host)
+        except BaseException:
+            transport.abort()
+            raise
+        if gate.is_lost or self._is_closed:
+            transport.abort()
+            return False
+        protocol = self._make_protocol(Arrival(is_tls=True, certificate_names=names))
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.resume_reading()
+        return True
+
+    async def _peek(self, accepted: socket.socket) -> bytes:
+        """Return the first byte that a client sends, which stays unread; nothing at its end."""
+        arrived: asyncio.Future[None] = self._loop.create_future()
+
+        def note() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        while True:
+            try:
+                return accepted.recv(1, socket.MSG_PEEK)
+            except (BlockingIOError, InterruptedError):
+                pass
+            arrived = self._loop.create_future()
+            self._loop.add_reader(accepted, note)
+            try:
+                await arrived
+            finally:
+                self._loop.remove_reader(accepted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a connection comes from; both are empty for a unix socket."""
+
+    host: str = ""
+    port: int = 0
+
+    @staticmethod
+    def of(address: object) -> "_Source":
+        """Return it from what `accept` tells; an IPv4 address in IPv6's clothes is IPv4."""
+        if not isinstance(address, tuple):
+            return _Source()
+        host = str(address[0])
+        ip = ipaddress.ip_address(host.partition("%")[0])
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            host = str(ip.ipv4_mapped)
+        return _Source(host, int(address[1]))
+
+    def __str__(self) -> str:
+        """Return it as etcd's log shows it."""
+        if not self.host:
+            return "@"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class _Gate(asyncio.Protocol):
+    """Holds a connection from its handshake until its client is admitted."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read nothing before the real protocol is there."""
+        cast(asyncio.ReadTransport, transport).pause_reading()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that there is nobody to admit any more."""
+        self.is_lost = True

@@ -7,9 +7,8 @@ Source: spec/cluster.md section 6, spec/watch.md section 5.
 """
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import HttpVersion10, web
@@ -27,7 +26,7 @@ from etcdpy.http import (
     version,
     wire,
 )
-from etcdpy.http.acceptor import Acceptor
+from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.heads import HeadReader
@@ -36,6 +35,7 @@ from etcdpy.http.routes import BodyRule, Match, Route, Routes
 from etcdpy.http.target import TargetError
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
+from etcdpy.tls import ServerTls
 
 DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
@@ -116,9 +116,6 @@ class _AiohttpServer(web.Server):
         super().__init__(server.handle, loop=loop)
         self._http_server = server
 
-    def __call__(self) -> RequestHandler:
-        return self._http_server.make_connection(self)
-
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if self._http_server.is_stopping:  # accepted before, made known after the others were cut
@@ -161,21 +158,22 @@ class HttpServer:
         self._renderer: KeysRenderer | None = None
         self.is_stopping = False
         self._ready = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], Connection] = {}  # requests that are being served
         self._aiohttp: _AiohttpServer | None = None
         self._acceptor: Acceptor | None = None
-        self._heads = HeadReader(is_muxed=False)
+        self._heads: dict[bool, HeadReader] = {}  # by whether the connection has TLS
 
     # Life
 
-    async def start(
-        self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None = None
-    ) -> None:
+    async def start(self, listeners: Sequence[Listener], tls: ServerTls | None = None) -> None:
         """Accept connections on listening sockets, which are ours from now on."""
         # etcd tells gRPC and HTTP/1 apart by the first line, on a port for clients and without TLS.
-        self._heads = HeadReader(is_muxed=tls is None and self._routes.has_cors)
+        self._heads = {
+            False: HeadReader(is_muxed=self._routes.has_cors),
+            True: HeadReader(is_muxed=False),
+        }
         self._aiohttp = _AiohttpServer(self, asyncio.get_running_loop())
-        self._acceptor = Acceptor(sockets, self._aiohttp, self._connections_max, tls)
+        self._acceptor = Acceptor(listeners, self._make_connection, self._connections_max, tls)
         self._acceptor.start()
 
     def set_ready(self) -> None:
@@ -183,11 +181,15 @@ class HttpServer:
         self._renderer = KeysRenderer(self._backend.cluster_id)
         self._ready.set()
 
-    async def stop(self) -> None:
-        """Close listeners and connections; returns when all tasks have ended."""
+    async def stop(self, drain_s: float = 0.0) -> None:
+        """Close listeners and connections; returns when all tasks have ended.
+
+        Requests that came with TLS may take `drain_s` more, watches as well: etcd has it so.
+        """
         self.is_stopping = True
         if self._acceptor is not None:
             await self._acceptor.close()
+        await self._drain(drain_s)
         connections = self._connections()
         transports = [c.transport for c in connections if c.transport is not None]
         for connection in connections:
@@ -197,6 +199,19 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._flush(transports)
+
+    async def _drain(self, drain_s: float) -> None:
+        """Cut connections with TLS when they have answered what they were asked."""
+        serving = {task: c for task, c in self._tasks.items() if c.arrival.is_tls}
+        if not serving or drain_s <= 0:
+            return
+        busy = set(serving.values())
+        for connection in self._connections():
+            if connection.arrival.is_tls and connection not in busy:
+                connection.cut()
+        for task, connection in serving.items():
+            task.add_done_callback(partial(_cut_when_done, connection))
+        await asyncio.wait(serving, timeout=drain_s)
 
     async def _flush(self, transports: list[asyncio.Transport]) -> None:
         """Give written bytes a moment to leave, then abort those whose clients don't read."""
@@ -216,12 +231,14 @@ class HttpServer:
         assert self._acceptor is not None
         self._acceptor.connection_closed()
 
-    def make_connection(self, server: web.Server) -> Connection:
+    def _make_connection(self, arrival: Arrival) -> Connection:
         """Return the protocol of a connection that was just accepted."""
+        assert self._aiohttp is not None
         return Connection(
-            server,
+            self._aiohttp,
             asyncio.get_running_loop(),
-            heads=self._heads,
+            arrival=arrival,
+            heads=self._heads[arrival.is_tls],
             date=self._date,
             cors=self._cors,
             limits=self._limits,
@@ -233,13 +250,14 @@ class HttpServer:
         """Answer one request; called by aiohttp in a task of the request's own."""
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        connection = connection_of(request)
+        self._tasks[task] = connection
         try:
             if not self._ready.is_set():
                 await self._ready.wait()
-            return await self._serve(request, connection_of(request))
+            return await self._serve(request, connection)
         finally:
-            self._tasks.discard(task)
+            del self._tasks[task]
 
     async def _serve(self, request: web.BaseRequest, connection: Connection) -> Sent:
         method = request.method
@@ -273,7 +291,9 @@ class HttpServer:
         self, request: web.BaseRequest, match: Match, connection: Connection, framing: Framing
     ) -> Sent:
         route = match.route
-        values = Request(request.method, match.path, match.raw_query, caller=_caller(request))
+        values = Request(
+            request.method, match.path, match.raw_query, caller=_caller(request, connection)
+        )
         if route.guard is not None:
             refusal = await route.guard(self._backend, values)
             if refusal is not None:
@@ -376,12 +396,17 @@ class HttpServer:
         return Sent(connection, is_kept=is_kept)
 
 
-def _caller(request: web.BaseRequest) -> Caller:
+def _cut_when_done(connection: Connection, task: asyncio.Task[Any]) -> None:
+    connection.cut()
+
+
+def _caller(request: web.BaseRequest, connection: Connection) -> Caller:
     """Return who asks; of several Authorization headers the first one counts."""
     authorization = request.headers.get("Authorization")
-    if not authorization:
+    names = connection.arrival.certificate_names
+    if not authorization and not names:
         return ANONYMOUS
-    return Caller(authorization.encode("utf-8", "surrogateescape"))
+    return Caller((authorization or "").encode("utf-8", "surrogateescape"), names)
 
 
 def _expects_continue(expectation: str) -> bool:

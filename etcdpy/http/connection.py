@@ -19,6 +19,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from yarl import URL
 
 from etcdpy.http import wire
+from etcdpy.http.acceptor import Arrival
 from etcdpy.http.heads import CHUNKED, Head, HeadReader
 from etcdpy.http.receiver import BodyPart, Receiver, Refusal
 from etcdpy.http.watch import WatchFeed
@@ -92,6 +93,7 @@ class Connection(RequestHandler):
         "_last_payload",
         "_limits",
         "_receiver",
+        "arrival",
         "cors",
         "feed",
         "is_half_closed",
@@ -102,6 +104,7 @@ class Connection(RequestHandler):
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         *,
+        arrival: Arrival,
         heads: HeadReader,
         date: Callable[[], bytes],
         cors: bytes,
@@ -118,6 +121,7 @@ class Connection(RequestHandler):
         self._receiver = Receiver(heads)
         self._date = date
         self._limits = limits
+        self.arrival = arrival
         self.cors = cors
         self.feed: WatchFeed | None = None
         self.is_half_closed = False
@@ -249,7 +253,8 @@ class Connection(RequestHandler):
         refusal = self._receiver.end()
         if refusal is not None and not self._is_refusing:
             self._take_refusal(refusal)
-        return bool(self._messages) or not self._is_last_answered
+        # With TLS the transport closes both sides, whatever is said here.
+        return not self.arrival.is_tls and (bool(self._messages) or not self._is_last_answered)
 
     def pause_reading(self) -> None:
         """Hold what comes: a body is not read as fast as it arrives."""

@@ -7,13 +7,13 @@ a stream or a `DialError` with a cause.  It decides neither when to dial nor wha
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 
 from etcdpy.errors import PeerError
 from etcdpy.http.peer import DialError, Peer
+from etcdpy.http.peer_client import open_session, tls_of, url_of
 from etcdpy.http.peer_protocol import (
     CLUSTER_ID,
     PROTOCOL,
@@ -29,6 +29,7 @@ from etcdpy.http.peer_protocol import (
     greet,
 )
 from etcdpy.http.peer_stream import OutgoingStream
+from etcdpy.tls import ClientTls, TlsError
 
 log = logging.getLogger("etcdpy.http.transport")
 
@@ -44,7 +45,7 @@ class HttpDialer:
         self,
         identity: Callable[[], Identity],
         limits: PeerLimits,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls,
     ) -> None:
         self._identity = identity
         self._limits = limits
@@ -54,12 +55,7 @@ class HttpDialer:
     def start(self) -> None:
         """Make ready on the running loop."""
         # No pool: a stream keeps its connection, a snapshot's is not used again.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.dial_s),
-            auto_decompress=False,
-        )
+        self._session = open_session(self._limits.dial_s)
 
     async def stop(self) -> None:
         """Close what is left open."""
@@ -77,17 +73,18 @@ class HttpDialer:
         headers = greet(identity, peer.member_id) | {"Connection": "Upgrade", "Upgrade": UPGRADE}
         try:
             async with asyncio.timeout(self._limits.dial_s):
+                target = url_of(f"{url}{STREAM_PATH}/{identity.member_id:x}")
                 response = await self._session.get(
-                    f"{url}{STREAM_PATH}/{identity.member_id:x}",
+                    target,
                     headers=headers,
                     allow_redirects=False,
-                    ssl=True if self._tls is None else self._tls,
+                    ssl=tls_of(target, self._tls),
                 )
                 if response.status != 101:
                     raise await _refusal(response)
         except TimeoutError as error:
             raise DialError(Cause.SILENT, f"no answer within {self._limits.dial_s:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, TlsError, ValueError) as error:
             raise DialError(Cause.UNREACHABLE, _words(error)) from error
         try:
             return self._take_over(response, peer)
@@ -129,16 +126,17 @@ class HttpDialer:
         headers = greet(self._identity(), peer.member_id)
         headers["Content-Type"] = "application/octet-stream"
         try:
+            target = url_of(f"{peer.current_url}{SNAPSHOT_PATH}")
             async with self._session.post(
-                f"{peer.current_url}{SNAPSHOT_PATH}",
+                target,
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                ssl=True if self._tls is None else self._tls,
+                ssl=tls_of(target, self._tls),
             ) as response:
                 if response.status != 204:
                     raise await _refusal(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, TlsError, ValueError) as error:
             raise DialError(Cause.UNREACHABLE, _words(error)) from error
 
 

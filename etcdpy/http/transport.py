@@ -9,7 +9,6 @@ nothing; no peer's trouble reaches another's messages.
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from etcdpy.http.peer_stats import AppendStats, TransportCounters
 from etcdpy.http.peer_stream import Ending, IncomingStream
 from etcdpy.http.snapshot_sender import SnapshotSender
 from etcdpy.http.snapshot_stream import SnapshotSource
+from etcdpy.tls import ClientTls
 
 log = logging.getLogger("etcdpy.http.transport")
 
@@ -72,9 +72,12 @@ class PeerTransport:
         random_source: RandomSource,
         callbacks: PeerCallbacks = PeerCallbacks(),
         limits: PeerLimits = DEFAULT_LIMITS,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
-        """`removed` returns the ids that have left the cluster for good, as applied here."""
+        """`removed` returns the ids that have left the cluster for good, as applied here.
+
+        Without `tls` https is dialled with the system's authorities and no certificate.
+        """
         self.identity = identity
         self.limits = limits
         self.counters = TransportCounters()
@@ -83,7 +86,7 @@ class PeerTransport:
         self._removed = removed
         self._random = random_source
         self._callbacks = callbacks
-        self._dialer = HttpDialer(lambda: self.identity, limits, tls)
+        self._dialer = HttpDialer(lambda: self.identity, limits, tls or ClientTls())
         self._loop = asyncio.get_running_loop()
         self._peers: dict[int, Peer] = {}  # by member id, guests included
         self._stopping: set[asyncio.Task[None]] = set()  # of peers that were removed

@@ -6,6 +6,7 @@ it was answered, so this client never hides a broken connection.
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -39,10 +40,17 @@ class NotSentError(Exception):
 class Connection:
     """A connection that is opened when first used and again after it broke."""
 
-    def __init__(self, url: str, deadline_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, deadline_s: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`tls` is for an https URL."""
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=deadline_s)
+        if parts.scheme == "https":
+            self._http = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=deadline_s, context=tls
+            )
 
     def request(
         self,

@@ -13,6 +13,7 @@ import uvloop
 
 from etcdpy.consensus.messages import ConfState, Entry, Message, MessageKind, SnapshotMeta
 from etcdpy.errors import FatalError
+from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import PEER_ROUTES, HttpServer
 from etcdpy.http.peer_protocol import Identity, PeerLimits, greet
 from etcdpy.http.peers import RaftFace
@@ -189,7 +190,7 @@ class Node:
     async def start(self) -> None:
         face = RaftFace(self.transport, self.disk, self.fatal.append)
         self.server = HttpServer(TreeBackend(), PEER_ROUTES, cors=b"", raft=face)
-        await self.server.start([self.socket])
+        await self.server.start([Listener(self.socket)])
         self.server.set_ready()
         self.transport.start(self.driver)
         self._is_running = True

@@ -11,9 +11,11 @@ from typing import Any, Self
 import uvloop
 
 from etcdpy.http import wire
+from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import CLIENT_ROUTES, HttpServer
 from etcdpy.http.connection import Limits
 from etcdpy.http.routes import Routes
+from etcdpy.tls import ServerTls
 from tests.http.backend import TreeBackend
 
 DEADLINE_S = 10.0
@@ -38,7 +40,12 @@ class ServerThread:
         cors: bytes = wire.CORS,
         limits: Limits | None = None,
         is_ready: bool = True,
+        tls: ServerTls | None = None,
+        is_plain: bool = True,
     ) -> None:
+        """With `tls` it is spoken beside plain HTTP, or instead of it if not `is_plain`."""
+        self._tls = tls
+        self._is_plain = is_plain
         self.backend = TreeBackend()
         self._routes = routes
         self._cors = cors
@@ -67,20 +74,21 @@ class ServerThread:
 
     async def _start(self) -> None:
         self.server = HttpServer(self.backend, self._routes, cors=self._cors, limits=self._limits)
-        await self.server.start([self._socket])
+        listener = Listener(self._socket, self._is_plain, self._tls is not None)
+        await self.server.start([listener], self._tls)
         if self._is_ready:
             self.server.set_ready()
         self._ticker = asyncio.create_task(self.backend.expire_forever())
 
-    async def _stop(self) -> None:
+    async def _stop(self, drain_s: float) -> None:
         assert self.server is not None
         self._ticker.cancel()
-        await self.server.stop()
+        await self.server.stop(drain_s)
         await asyncio.sleep(0)
 
-    def stop(self) -> None:
+    def stop(self, drain_s: float = 0.0) -> None:
         """Stop the server; its loop goes on until the context ends."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE_S)
+        asyncio.run_coroutine_threadsafe(self._stop(drain_s), self._loop).result(DEADLINE_S)
 
     def __enter__(self) -> Self:
         self._thread.start()

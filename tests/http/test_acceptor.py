@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from etcdpy.http.acceptor import Acceptor
+from etcdpy.http.acceptor import Acceptor, Listener
 
 DEADLINE_S = 10.0
 
@@ -29,7 +29,9 @@ def bound_socket() -> socket.socket:
 
 
 async def start(connections_max: int, listeners: list[socket.socket]) -> Acceptor:
-    acceptor = Acceptor(listeners, Greeter, connections_max, None)
+    acceptor = Acceptor(
+        [Listener(sock) for sock in listeners], lambda _: Greeter(), connections_max, None
+    )
     Greeter.acceptor = acceptor
     acceptor.start()
     return acceptor

@@ -8,7 +8,7 @@ import yaml
 
 from etcdpy import cli, sources
 from etcdpy.config import FIELDS, Config, Field
-from etcdpy.settings import BOOLEAN, NUMBER, NUMBER64, URLS
+from etcdpy.settings import BOOLEAN, NUMBER, NUMBER64, TEXTS, URLS
 from tests.conformance import differences
 from tests.style.files import ROOT, name_of, prose_files, text_files
 
@@ -63,8 +63,9 @@ def test_the_example_file_is_read_as_the_defaults(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_example_file_shows_every_setting() -> None:
-    shown = re.findall(r"^#? ?([a-z0-9-]+):", EXAMPLE.read_text(), re.MULTILINE)
-    assert shown == [field.setting.flag for field in FIELDS]
+    shown = re.findall(r"^(?:# ?|  )?([a-z0-9-]+):", EXAMPLE.read_text(), re.MULTILINE)
+    keys = [field.setting.key.rpartition(".")[2] for field in FIELDS]
+    assert [key for key in shown if key not in sources.MAPS] == keys
 
 
 def test_the_example_file_says_what_the_documentation_says() -> None:
@@ -75,9 +76,10 @@ def test_the_example_file_says_what_the_documentation_says() -> None:
 def test_the_example_file_has_values_of_the_right_kind() -> None:
     commented_out = re.sub(r"^# ?([a-z0-9-]+:)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     values = yaml.safe_load(commented_out)
-    wanted = {NUMBER: int, NUMBER64: int, BOOLEAN: bool}
+    wanted = {NUMBER: int, NUMBER64: int, BOOLEAN: bool, TEXTS: list}
     for field in FIELDS:
-        value = values[field.setting.flag]
+        outer, _, inner = field.setting.key.partition(".")
+        value = values[outer][inner] if inner else values[outer]
         assert isinstance(value, wanted.get(field.setting.kind, str))
         if field.setting.kind is URLS:
             assert field.setting.kind.parse(str(value))

@@ -1,0 +1,76 @@
+"""Settings of logs, and those that are unsafe or out of date.
+
+Source: spec/config.md section 2.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from etcdpy.settings import BOOLEAN, DEPRECATED, LOGGING, TEXT, UNSAFE, Setting
+
+LOGGERS = ("capnslog", "zap")
+LOG_LEVELS = ("debug", "info", "warn", "error", "panic", "fatal")
+
+
+class LoggingSettings(BaseModel):
+    """What is said, and in which form."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    logger: Annotated[
+        str,
+        Setting(
+            "logger",
+            TEXT,
+            LOGGING,
+            "The form of log lines: `capnslog` (plain text) or `zap` (JSON).",
+            bound="capnslog, zap",
+        ),
+    ] = "capnslog"
+    log_level: Annotated[
+        str,
+        Setting(
+            "log-level",
+            TEXT,
+            LOGGING,
+            "The least serious lines that are written.",
+            bound=", ".join(LOG_LEVELS),
+        ),
+    ] = "info"
+
+
+class UnsafeSettings(BaseModel):
+    """What gives up a promise."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    force_new_cluster: Annotated[
+        bool,
+        Setting(
+            "force-new-cluster",
+            BOOLEAN,
+            UNSAFE,
+            "Go on alone with the data of a cluster that has lost its majority;"
+            " for one start, ignored where there is no log.",
+        ),
+    ] = False
+    unsafe_no_fsync: Annotated[
+        bool,
+        Setting(
+            "unsafe-no-fsync",
+            BOOLEAN,
+            UNSAFE,
+            "Answer writes before they are safe on disk: a power cut loses data.",
+        ),
+    ] = False
+
+
+class DeprecatedSettings(BaseModel):
+    """What has another form by now."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    debug: Annotated[
+        bool, Setting("debug", BOOLEAN, DEPRECATED, "The same as --log-level=debug.")
+    ] = False
