@@ -5,6 +5,7 @@ Each is a function from a seed, which still decides delays and timeouts, to a pl
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 from tests.simulation.network import LinkFaults
 from tests.simulation.plan import Act, Action, Plan, draw_plan
@@ -40,4 +41,47 @@ def deposed_leader_with_learners(seed: int) -> Plan:
     return Plan(seed, profile, tuple(actions))
 
 
-DIRECTED: tuple[Callable[[int], Plan], ...] = (deposed_leader_with_learners,)
+def torn_ends_of_segments(seed: int) -> Plan:
+    """A disk fills up amid long frames, then short ones end the segment, then the member restarts.
+
+    What is left of a torn frame does no harm while frames are written over it, for it holds no
+    head where one is looked for.  But a segment that has another one after it must end with a
+    good frame: what still lies behind that would keep the member from starting.
+    """
+    profile = replace(
+        draw_plan(seed, 1, 1).profile,
+        groups=(),
+        tick=20 * MS,
+        election_ticks=4,
+        heartbeat_ticks=1,
+        sync_min=1 * MS,
+        sync_max=3 * MS,
+        snapshot_count=1_000,
+        segment_bytes=280,  # a few frames: the one of a new term often ends it
+        key_count=2,
+        turn=0,
+    )
+    election_ms = 4 * 20
+    random = Random(f"{seed}/torn")
+    actions: list[Action] = []
+    at = 500
+    for _ in range(24):
+        for _ in range(random.randrange(4)):  # so that the tear is anywhere in a segment
+            actions.append(Action(at * MS, Act.SET, 0, random.randrange(1 << 16), 0))
+            at += 10
+        free_bytes = random.randrange(100, 200)
+        actions.append(Action(at * MS, Act.FULL_DISK, 0, election_ms // 2, free_bytes))
+        for step in range(20):  # several to a frame, since a frame takes longer
+            actions.append(Action(at * MS + step * 200 * US, Act.SET, 0, step, 0))
+        at += 4 * election_ms
+        actions.append(Action(at * MS, Act.SET, 0, 0, 0))
+        at += election_ms
+        actions.append(Action(at * MS, Act.STOP, 0, election_ms // 2, 0))
+        at += 3 * election_ms
+    return Plan(seed, profile, tuple(actions))
+
+
+DIRECTED: tuple[Callable[[int], Plan], ...] = (
+    deposed_leader_with_learners,
+    torn_ends_of_segments,
+)

@@ -73,5 +73,8 @@ class Host(Protocol):
     def installed(self, member: "SimulatedMember") -> None:
         """Note that a snapshot took the place of log and tree."""
 
+    def snapshot_given_up(self) -> None:
+        """Note that a received snapshot made one of the member's own void."""
+
     def failed(self, member: "SimulatedMember", error: FatalError) -> None:
         """Note that the member ends because it can't go on."""

@@ -4,12 +4,14 @@ What is stood in for is what knows asyncio, threads and sockets: here the driver
 events of the scheduler, under the same rules (consensus/driver.py): what arrives while a frame is
 being written is the next batch; an action is begun when the one before it is done; a write or an
 fsync takes virtual time, and its effect on the disk happens at its end, or at a crash in part.
+The rows of a snapshot are taken some at a time, between batches (etcdpy/snapshotter.py).
 Start-up is that of `etcdpy.bootstrap` without its settings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from etcdpy.apply import Applications
 from etcdpy.consensus.core import Raft
@@ -39,9 +41,11 @@ from etcdpy.errors import FatalError
 from etcdpy.membership import apply_change
 from etcdpy.store.files import Files
 from etcdpy.store.storage import Limits
-from etcdpy.tree import capture, members, snapshot
+from etcdpy.tree import members, snapshot
+from etcdpy.tree.capture import Capture
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
+from etcdpy.tree.snapshot import Row
 from tests.simulation.disk import open_store
 from tests.simulation.host import Host, Outcome, Promise
 from tests.simulation.scheduler import SECOND
@@ -56,6 +60,7 @@ CLUSTER_ID = 1
 SYNC_TICKS = 25  # half a second of the profile's ticks
 SYNC_LIMIT = 2  # small, so that what expires at once takes several entries
 DIGEST_PERIOD = 16  # applied entries between two looks at the whole tree
+SLICE_ROWS_MAX = 8  # rows of a snapshot taken at a time, of a tree of some fifty nodes
 
 
 class SimulatedMember:
@@ -106,7 +111,9 @@ class SimulatedMember:
         self.led_term = 0
         self.writing: Persist | Install | None = None
         self.saving: SnapshotMeta | None = None
-        self._saving_rows: list[tuple[Any, ...]] = []
+        self._capture: Capture | None = None  # of the next snapshot's rows
+        self._moving_rows: Iterator[Row] = iter(())
+        self._rows: list[Row] = []  # those taken so far; all of them while `saving`
         self._snapshot_after = meta.index + profile.snapshot_count  # the next one's earliest place
         self._actions: Sequence[Action] = ()
         self._position = 0
@@ -406,18 +413,54 @@ class SimulatedMember:
         self._wake()
 
     def _maybe_snapshot(self) -> None:
-        if self.applications.applied <= self._snapshot_after or self.saving is not None:
+        is_due = self.applied > self._snapshot_after
+        if not is_due or self._capture is not None or self.saving is not None:
             return
+        if self._applied_meta() is None:
+            return
+        self._capture = Capture(self.tree)
+        self._moving_rows = self._capture.moving_rows()
+        self._rows = []
+        self._host.scheduler.after(self.draw_disk_time(), self._take_rows, self._capture)
+
+    def _applied_meta(self) -> SnapshotMeta | None:
+        """Return the place of what is applied, None while a received snapshot is being put there.
+
+        As the driver's `applied_meta`, for the member's `snapshotter`.
+        """
         state = self.core.state
         if state.log.pending_snapshot is not None:
+            return None
+        return SnapshotMeta(self.applied, state.log.term(self.applied), state.conf)
+
+    def _take_rows(self, capture: Capture) -> None:
+        """Take some rows; what is applied before the next ones changes the tree under them."""
+        if self.is_dead:
             return
-        # The tree's rows, taken at once: walking it in slices is the member's and the tree's.
-        meta = SnapshotMeta(self.applied, state.log.term(self.applied), state.conf)
+        scheduler = self._host.scheduler
+        if self.paused_until > scheduler.now:
+            scheduler.at(self.paused_until, self._take_rows, capture)
+            return
+        count = 1 + int(self._random.random() * SLICE_ROWS_MAX)
+        before = len(self._rows)
+        self._rows += islice(self._moving_rows, count)
+        if len(self._rows) == before + count:
+            scheduler.after(self.draw_disk_time(), self._take_rows, capture)
+            return
+        self._capture = None
+        self._end_capture(capture)
+        capture.close()
+
+    def _end_capture(self, capture: Capture) -> None:
+        """Take the last rows, whose place is that of the snapshot, and begin to write the file."""
+        meta = self._applied_meta()
+        if meta is None or capture.is_void:
+            self._host.snapshot_given_up()
+            return
+        self._rows = [capture.header(), *self._rows, *capture.last_rows()]
         self.saving = meta
         self._snapshot_after = meta.index + self._host.profile.snapshot_count
-        self._saving_rows = list(capture.rows(self.tree))
-        delay = self.draw_disk_time() * 3
-        self._host.scheduler.after(delay, self._saved, None)
+        self._host.scheduler.after(self.draw_disk_time() * 3, self._saved, None)
 
     def _saved(self, _: None) -> None:
         meta = self.saving
@@ -431,7 +474,7 @@ class SimulatedMember:
 
     def _save(self, meta: SnapshotMeta) -> None:
         """Write the snapshot, and let go of what it stands for."""
-        self.storage.save_snapshot(meta, self._saving_rows)
+        self.storage.save_snapshot(meta, self._rows)
         if meta.index > self.storage.snapshot_meta().index:
             self.storage.snapshot_saved(meta)
             index = meta.index - self._host.profile.tail_count
@@ -445,16 +488,9 @@ class SimulatedMember:
         assert reader is not None
         with reader:
             tree = snapshot.restore(reader.rows())
-        sessions = list(self.sessions.values())
-        for session in sessions:
-            session.disconnect()
-        self.tree = tree
-        self.applications.tree = tree
-        self.applications.applied = action.meta.index
+        self.applications.replace(tree, action.meta.index)
         self._snapshot_after = action.meta.index + self._host.profile.snapshot_count
         self._host.installed(self)
-        for session in sessions:
-            session.connect(tree)
 
     @property
     def is_busy(self) -> bool:

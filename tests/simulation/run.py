@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from etcdpy.tree import capture as tree_capture
 from etcdpy.tree import history as tree_history
 from etcdpy.tree import snapshot as tree_snapshot
 from etcdpy.tree.command import Command, CommandKind
@@ -30,6 +31,7 @@ PATIENCE_ELECTIONS = 150
 #: Election timeouts for which a leader must then lead on.
 STABLE_ELECTIONS = 4
 PROBE = b"/1/probe"
+CHANGES_LEFT_MAX = 3  # see tree_of
 
 
 @dataclass
@@ -199,17 +201,23 @@ def _check_watchers(world: World) -> None:
 
 @contextmanager
 def tree_of(history_count: int) -> Iterator[None]:
-    """Have trees keep fewer events than etcd's thousand: a run is too short to pass that."""
-    modules = (vars(tree_history), vars(tree_snapshot))
-    before = tree_history.EVENTS_MAX
+    """Have trees keep fewer events than etcd's thousand, and snapshots leave fewer changes to the
+    last slice of their rows: a run is too short to pass the real bounds.
+    """
+    smaller = (
+        (vars(tree_history), "EVENTS_MAX", history_count),
+        (vars(tree_snapshot), "EVENTS_MAX", history_count),
+        (vars(tree_capture), "CHANGES_LEFT_MAX", CHANGES_LEFT_MAX),
+    )
+    before = [(module, name, module[name]) for module, name, _ in smaller]
     log = logging.getLogger("etcdpy.etcdserver.membership")
     level = log.level
     log.setLevel(logging.CRITICAL)
-    for module in modules:
-        module["EVENTS_MAX"] = history_count
+    for module, name, value in smaller:
+        module[name] = value
     try:
         yield
     finally:
-        for module in modules:
-            module["EVENTS_MAX"] = before
+        for module, name, value in before:
+            module[name] = value
         log.setLevel(level)

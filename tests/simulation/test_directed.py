@@ -4,9 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.directed import DIRECTED, deposed_leader_with_learners
-from tests.simulation.mutants import requests
-from tests.simulation.mutants.harness import MUTANTS, sabotaged
+from tests.simulation.directed import (
+    DIRECTED,
+    deposed_leader_with_learners,
+    torn_ends_of_segments,
+)
+from tests.simulation.mutants.harness import sabotaged
+from tests.simulation.mutants.hunt import all_mutants
 from tests.simulation.plan import Plan
 from tests.simulation.run import run
 
@@ -18,8 +22,15 @@ def test_no_promise_is_broken(plan: Callable[[int], Plan]) -> None:
         assert violation is None, f"seed {seed}: {violation}"
 
 
-def test_learners_are_no_quorum_of_a_read() -> None:
-    assert requests
-    with sabotaged(MUTANTS["quorum of the read round counts whoever answers"]):
-        violations = [run(deposed_leader_with_learners(seed)).violation for seed in range(8)]
-    assert any(violations)
+@pytest.mark.parametrize(
+    ("plan", "name"),
+    [
+        (deposed_leader_with_learners, "quorum of the read round counts whoever answers"),
+        (torn_ends_of_segments, "WAL tail not cut"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_defect_is_met_that_it_is_for(plan: Callable[[int], Plan], name: str) -> None:
+    mutants = {mutant.name: mutant for mutant in all_mutants()}
+    with sabotaged(mutants[name]):
+        assert any(run(plan(seed)).violation for seed in range(8))

@@ -80,6 +80,10 @@ class Session:
         """Be told that there is something to take; as `owner` of a watcher."""
         self.take()
 
+    def cut(self) -> None:
+        """Be cut off, since the member can't tell it all; as `owner` of a watcher."""
+        self.disconnect()
+
     def disconnect(self) -> None:
         """Lose the connection; what the member still held for it is lost too."""
         if self.watcher is not None and self._tree is not None:

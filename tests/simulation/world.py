@@ -370,6 +370,10 @@ class World:
         self.count("snapshots installed")
         self.watch.installed(member)
 
+    def snapshot_given_up(self) -> None:
+        """See Host."""
+        self.count("snapshots given up")
+
     # ---- members that were removed
 
     def _linger(self, machine: Machine) -> None:

@@ -1,6 +1,6 @@
 """Defects of the store: what the disk is asked, in which order, and what is read back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +12,9 @@ from etcdpy.store.snapshot_file import SnapshotWriter
 from etcdpy.store.snapshots import Snapshots
 from etcdpy.store.storage import Storage
 from etcdpy.store.wal import Wal
+from etcdpy.tree import capture
+from etcdpy.tree.capture import Capture
+from etcdpy.tree.snapshot import Row
 from tests.simulation.member import SimulatedMember
 from tests.simulation.mutants.harness import Patches, mutant
 
@@ -65,6 +68,18 @@ def tail_cut_too_far(patches: Patches) -> None:
         return before(path, data[: tail.link.end - len(tail.last_frame)], salt, link)
 
     patches.replace(segments, "_read_tail", read_tail)
+
+
+@mutant("WAL tail not cut")
+def tail_not_cut(patches: Patches) -> None:
+    before = Wal.resume.__func__  # type: ignore[attr-defined]
+
+    def resume(cls: Any, files: Any, *arguments: Any) -> Wal:
+        resumed: Wal = before(cls, _WithoutSync(files, ("truncate",)), *arguments)
+        resumed._files = files
+        return resumed
+
+    patches.replace(Wal, "resume", classmethod(resume))
 
 
 @mutant("vote forgotten at a restart")
@@ -153,17 +168,16 @@ def snapshot_name_not_synced(patches: Patches) -> None:
 
 @mutant("compaction and purge before the snapshot is durable")
 def compaction_too_early(patches: Patches) -> None:
-    before = SimulatedMember._maybe_snapshot
+    before = SimulatedMember._end_capture
 
-    def maybe_snapshot(self: SimulatedMember) -> None:
-        was = self.saving
-        before(self)
-        if self.saving is not None and was is None:
+    def end_capture(self: SimulatedMember, rows: Capture) -> None:
+        before(self, rows)
+        if self.saving is not None:
             self.storage.snapshot_saved(self.saving)
             self.core.compact(max(self.storage.first_index() - 1, self.saving.index))
             self.storage.purge()
 
-    patches.replace(SimulatedMember, "_maybe_snapshot", maybe_snapshot)
+    patches.replace(SimulatedMember, "_end_capture", end_capture)
 
 
 @mutant("purge removes a segment that the snapshot needs")
@@ -196,3 +210,22 @@ def received_not_marked(patches: Patches) -> None:
         self._snapshots.adopt(meta)
 
     patches.replace(Storage, "install", install)
+
+
+@mutant("snapshot lacks what changed while its rows were taken")
+def changes_left_out(patches: Patches) -> None:
+    def changes(self: Capture) -> Iterator[Row]:
+        self._journal = self._tree.journal = []
+        return iter(())
+
+    patches.replace(Capture, "_changes", changes)
+
+
+@mutant("snapshot keeps what was removed while its rows were taken")
+def removals_left_out(patches: Patches) -> None:
+    patches.replace(capture, "_REMOVALS", ())
+
+
+@mutant("snapshot finished over a received one that took its tree's place")
+def void_not_minded(patches: Patches) -> None:
+    patches.replace(Capture, "is_void", property(lambda self: False))
