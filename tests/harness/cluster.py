@@ -220,13 +220,20 @@ class Cluster:
 
     def identify(self, *, through: Sequence[ClusterMember] | None = None) -> None:
         """Learn the members' ids, by which the links tell them apart."""
-        answer = self.ask("GET", "/v2/members", through=through)
-        by_url = {url: m["id"] for m in answer.json()["members"] for url in m["peerURLs"]}
-        for member in self.members:
-            if not member.id:
-                member.id = by_url[member.advertised_peer_url]
-                if self.links is not None:
-                    self.links.identify(member.name, member.id)
+        unknown = [member for member in self.members if not member.id]
+
+        def are_listed() -> bool:
+            answer = self.ask("GET", "/v2/members", through=through)
+            by_url = {url: m["id"] for m in answer.json()["members"] for url in m["peerURLs"]}
+            for member in unknown:
+                member.id = by_url.get(member.advertised_peer_url, "")
+            return all(member.id for member in unknown)
+
+        # Who is asked may not have heard of the last change yet.
+        wait_until(are_listed, CHANGE_DEADLINE_S, "all members are listed")
+        if self.links is not None:
+            for member in unknown:
+                self.links.identify(member.name, member.id)
 
     def find_leader(self) -> ClusterMember | None:
         """Return the member that leads in the latest term that any member knows of, by one look.
