@@ -24,8 +24,6 @@ from tests.http.rawsocket import exchange, request
 
 T = TypeVar("T")
 
-#: Short timers, so that elections and time-outs are: a request's is 5 s and twice the second.
-TIMERS = ("--heartbeat-interval", "100", "--election-timeout", "500")
 #: What three members have written of themselves: three records, three names, a version.
 FRESH_INDEX = 7
 #: How long both may take to come to the same, and how long an answer may take.
@@ -197,10 +195,13 @@ class ClusterPair(Pair):
 
 @contextmanager
 def running_clusters(directory: Path, *options: str, links: bool = False) -> Iterator[Sides]:
-    """Run three members of each kind, freshly started."""
+    """Run three members of each kind, freshly started.
+
+    Timers are the defaults: with shorter ones a loaded machine has elections of its own.
+    """
     with (
-        Cluster(Kind.ETCDPY, directory / "etcdpy", 3, *TIMERS, *options, links=links) as ours,
-        Cluster(Kind.ETCD, directory / "etcd", 3, *TIMERS, *options, links=links) as theirs,
+        Cluster(Kind.ETCDPY, directory / "etcdpy", 3, *options, links=links) as ours,
+        Cluster(Kind.ETCD, directory / "etcd", 3, *options, links=links) as theirs,
     ):
         sides = Sides(Side(ours), Side(theirs))
         for side in sides:

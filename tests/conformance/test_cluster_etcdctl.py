@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.cluster_side_by_side import (
-    TIMERS,
     Side,
     Sides,
     running_clusters,
@@ -43,7 +42,7 @@ ALONE = "--no-sync"  # asks nobody but the member that it was given
 @pytest.fixture(scope="module")
 def follower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterMember]:
     """A follower of three members of etcdpy, which the tests share."""
-    with Cluster(Kind.ETCDPY, tmp_path_factory.mktemp("three"), 3, *TIMERS) as cluster:
+    with Cluster(Kind.ETCDPY, tmp_path_factory.mktemp("three"), 3) as cluster:
         yield start_fresh(cluster).followers()[0]
 
 

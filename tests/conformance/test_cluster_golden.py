@@ -7,7 +7,6 @@ import pytest
 
 from tests.conformance import differences, later, transcript
 from tests.conformance.cluster_side_by_side import (
-    TIMERS,
     ClusterPair,
     Side,
     running_clusters,
@@ -31,7 +30,7 @@ CASES = [(name, "a") for name in SCENARIOS] + [(n, "leader") for n in SCENARIOS 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     """Three members of etcdpy that all recordings share."""
-    with Cluster(Kind.ETCDPY, tmp_path_factory.mktemp("three"), 3, *TIMERS) as cluster:
+    with Cluster(Kind.ETCDPY, tmp_path_factory.mktemp("three"), 3) as cluster:
         side = Side(start_fresh(cluster))
         side.cast_all()
         yield side
