@@ -62,6 +62,9 @@ class Authority:
             .not_valid_before(now() - DAY)
             .not_valid_after(now() + 3650 * DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False
+            )
         )
         certificate = builder.sign(self.key, hashes.SHA256())
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -89,6 +92,10 @@ class Authority:
             .serial_number(number)
             .not_valid_before(begin)
             .not_valid_after(now() + days * DAY)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
         )
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
