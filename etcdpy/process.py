@@ -20,6 +20,7 @@ import uvloop
 
 from etcdpy import ETCD_VERSION
 from etcdpy.bootstrap import start_up
+from etcdpy.collector import collect_seldom
 from etcdpy.config import Config
 from etcdpy.errors import ConfigError
 from etcdpy.http.acceptor import Listener
@@ -63,6 +64,7 @@ def run(config: Config) -> int:
     Raises: ConfigError or FatalError where the member can't start or go on.
     """
     client_connections_max = _raise_descriptor_limit() - RESERVED_DESCRIPTORS
+    collect_seldom()
     _log_settings(config)
     with ExitStack() as stack:
         peers, dialing = secure_peers(config)

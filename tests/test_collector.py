@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etcdpy.collector import collector_at_rest
+from etcdpy.collector import collect_seldom, collector_at_rest
 
 
 class Node:
@@ -46,3 +46,12 @@ def test_the_collector_goes_on_after_a_load_that_failed() -> None:
     with pytest.raises(ValueError, match="damaged"), collector_at_rest():
         raise ValueError("damaged")
     assert gc.isenabled()
+
+
+def test_a_server_collects_seldom_but_does() -> None:
+    before = gc.get_threshold()
+    try:
+        collect_seldom()
+        assert gc.get_threshold()[0] > before[0] > 0
+    finally:
+        gc.set_threshold(*before)
