@@ -26,6 +26,7 @@ from etcdpy.http import (
     version,
     wire,
 )
+from etcdpy.http.access import Access
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
@@ -89,6 +90,7 @@ CLIENT_ROUTES = Routes(_CLIENT_FACES, _CLIENT_SUBTREES)
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
 )
+METRICS_ROUTES = Routes({b"/health": _CLIENT_FACES[b"/health"]}, {}, has_cors=False)
 PEER_ROUTES = Routes(
     _PEER_FACES, {b"/raft/stream": Route(None, b"GET", is_raft=True)}, has_cors=False
 )
@@ -142,11 +144,14 @@ class HttpServer:
         limits: Limits = DEFAULT_LIMITS,
         connections_max: int = CONNECTIONS_MAX,
         raft: RaftFace | None = None,
+        access: Access | None = None,
     ) -> None:
         """`connections_max` are held at once, more of them wait to be accepted.
 
-        `raft` is for a peer port; without it there is nothing under /raft.
+        `raft` is for a peer port; without it there is nothing under /raft.  With `access` the
+        lines of `cors` are those that it has for each request.
         """
+        self._access = access
         self._backend = backend
         self._raft = raft
         self._routes = routes
@@ -274,6 +279,10 @@ class HttpServer:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
             return connection.refuse(400)
+        if self._access is not None:
+            refusal = _judge(self._access, request, connection)
+            if refusal is not None:
+                return connection.respond(refusal, _frame_unread(request, connection, framing))
         if isinstance(match, Match) and match.route.is_raft:
             return await self._serve_raft(request, match.path, connection, framing)
         if isinstance(match, Response):
@@ -396,17 +405,25 @@ class HttpServer:
         return Sent(connection, is_kept=is_kept)
 
 
+def _judge(access: Access, request: web.BaseRequest, connection: Connection) -> Response | None:
+    """Note what a page may read of the answer; return a refusal to who asks for another host."""
+    connection.cors = access.cors_for(request.headers.get("Origin", ""))
+    if connection.arrival.is_tls:
+        return None
+    return access.find_refusal(request.headers.get("Host", ""))
+
+
 def _cut_when_done(connection: Connection, task: asyncio.Task[Any]) -> None:
     connection.cut()
 
 
 def _caller(request: web.BaseRequest, connection: Connection) -> Caller:
-    """Return who asks; of several Authorization headers the first one counts."""
-    authorization = request.headers.get("Authorization")
+    """Return who asks; of the raw headers the connection hands on that one only."""
     names = connection.arrival.certificate_names
-    if not authorization and not names:
+    raw = request.raw_headers
+    if not raw and not names:
         return ANONYMOUS
-    return Caller((authorization or "").encode("utf-8", "surrogateescape"), names)
+    return Caller(raw[0][1] if raw else b"", names)
 
 
 def _expects_continue(expectation: str) -> bool:

@@ -33,11 +33,16 @@ _READ_MAX = 4096
 _log = logging.getLogger("etcdpy.etcdserver.auth")
 
 
-class File(NamedTuple):
-    """What is stored under a path."""
+class File(Protocol):
+    """What is stored under a path, until the next change: to be looked at, not to be kept."""
 
-    value: bytes
-    modified_index: int
+    @property
+    def value(self) -> bytes:
+        """What was written last."""
+
+    @property
+    def modified_index(self) -> int:
+        """Where it was written."""
 
 
 class Storage(Protocol):

@@ -286,7 +286,7 @@ class Connection(RequestHandler):
             head.target.decode("utf-8", "surrogateescape"),
             HttpVersion10 if head.is_http10 else HttpVersion11,
             fields.headers,
-            (),
+            ((b"Authorization", fields.authorization),) if fields.authorization else (),
             not fields.is_kept,
             None,  # no compression is undone
             False,  # nor an upgrade made

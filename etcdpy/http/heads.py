@@ -56,12 +56,16 @@ _BAD_VERSION = wire.refusal(505, ": unsupported protocol version")
 
 
 class Fields(NamedTuple):
-    """A block of header lines; with a `refusal` nothing else counts."""
+    """A block of header lines; with a `refusal` nothing else counts.
+
+    `authorization` is the first header of that name, which may be missing in `headers`.
+    """
 
     headers: CIMultiDictProxy[str]
     body_size: int
     is_kept: bool
     refusal: bytes = b""
+    authorization: bytes = b""
 
 
 class Head(NamedTuple):
@@ -136,7 +140,8 @@ def read_fields(block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
         is_kept = b"keep-alive" in _options(connection[:1])
     else:
         is_kept = b"close" not in _options(connection)
-    return Fields(CIMultiDictProxy(headers), size, is_kept)
+    authorization = values.get(_SECRET, [b""])[0]
+    return Fields(CIMultiDictProxy(headers), size, is_kept, b"", authorization)
 
 
 def _refused(refusal: bytes) -> Fields:
@@ -269,7 +274,7 @@ class HeadReader:
                 return read_fields(block, is_http10=is_http10, needs_host=needs_host)
             rest = block[: line.start] + block[line.end :]
             fields = self._read_fields(rest, is_http10=is_http10, needs_host=needs_host)
-            return fields if fields.refusal else _with_secret(fields, line)
+            return fields if fields.refusal else Fields(*fields[:4], line.value)
         fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
         if len(block) <= _BLOCK_BYTES_MAX:
             if len(self._blocks) >= _BLOCKS_MAX:
@@ -296,13 +301,6 @@ def _find_secret(block: bytes, lowered: bytes) -> _SecretLine | None:
     if _CONTROL.search(value) or block.startswith((b" ", b"\t"), end):
         return None
     return _SecretLine(start, end, value.strip(_BLANK))
-
-
-def _with_secret(fields: Fields, line: _SecretLine) -> Fields:
-    """Return what a block says with the line that was taken out of it."""
-    headers = fields.headers.copy()
-    headers.add("Authorization", _text(line.value))
-    return Fields(CIMultiDictProxy(headers), fields.body_size, fields.is_kept)
 
 
 def _refuse_target(line: _Line) -> bytes:

@@ -108,7 +108,7 @@ class TreeBackend:
             stats.gets_fail += 1
             return None
         stats.gets_success += 1
-        return None if node.children is not None else File(node.value, node.modified_index)
+        return node if node.children is None else None
 
     def members(self) -> list[Member]:
         return tree_members.list_members(self.tree)
