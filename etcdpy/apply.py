@@ -7,18 +7,24 @@ equal one of ours.  A new state machine is a new row of `_machines`.
 """
 
 import asyncio
+import logging
 import struct
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.http.gojson import format_duration
+from etcdpy.logs import fields
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.replacement import replace_state, tell
 from etcdpy.tree.tree import Tree
+
+log = logging.getLogger("etcdpy.apply")
 
 #: State machines by number; the numbers stand in logs on disk.
 TREE = 1
@@ -26,6 +32,9 @@ TREE = 1
 _ORIGIN = struct.Struct(">QQ")  # member id, boot number
 _HEAD = struct.Struct(">16sQB")  # origin, counter, state machine
 _HEAD_BYTES = _HEAD.size
+
+#: Applying entries for longer than this is worth a line; etcd's number.
+SLOW_APPLY_NS = 100_000_000
 
 #: Proposals that may wait at once; the log bounds their bytes by what it has room for.
 PENDING_MAX = 100_000
@@ -62,10 +71,18 @@ class Applications:
         self.applied = applied
         self._origin = _ORIGIN.pack(member_id, boot)
         self._counter = 0
+        # Counted for who asks.
+        self.withdrawn_count = 0
+        self.slow_count = 0  # calls of `apply`
         self._pending: dict[int, _Pending] = {}  # by counter; deadlines ascend with it
         self._on_conf_change = on_conf_change
         self._on_sync = on_sync
         self._machines: dict[int, Callable[[bytes], None]] = {TREE: self._run_foreign}
+
+    @property
+    def pending_count(self) -> int:
+        """How many proposals of this boot wait for their result."""
+        return len(self._pending)
 
     def register(
         self, command: Command, result: "asyncio.Future[Event]", deadline_s: float
@@ -100,6 +117,7 @@ class Applications:
             if waiting.deadline_s > now_s:
                 return
             del self._pending[counter]
+            self.withdrawn_count += 1
             if not waiting.result.done():
                 cause = explain(waiting.deadline_s)
                 waiting.result.set_exception(EtcdError(RAFT_INTERNAL, cause))
@@ -128,6 +146,7 @@ class Applications:
 
         Raises: FatalError for a gap or for an entry that this version can't read.
         """
+        began_ns = time.perf_counter_ns()
         refused: list[int] = []
         for entry in entries:
             if entry.index != self.applied + 1:
@@ -138,7 +157,27 @@ class Applications:
             elif entry.data:  # a new leader's first entry is empty
                 self._apply_normal(entry)
             self.applied = entry.index
+        took_ns = time.perf_counter_ns() - began_ns
+        if took_ns > SLOW_APPLY_NS:
+            self._say_slow(entries, took_ns)
         return refused
+
+    def _say_slow(self, entries: Sequence[Entry], took_ns: int) -> None:
+        self.slow_count += 1
+        took = format_duration(took_ns)
+        log.warning(
+            'request "entries:%d-%d" with result "" took too long (%s) to execute',
+            entries[0].index,
+            entries[-1].index,
+            took,
+            extra=fields(
+                "apply request took too long",
+                took=took,
+                expected_duration=format_duration(SLOW_APPLY_NS),
+                first_index=entries[0].index,
+                last_index=entries[-1].index,
+            ),
+        )
 
     def _apply_normal(self, entry: Entry) -> None:
         if len(entry.data) < _HEAD_BYTES:

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from etcdpy import ETCD_VERSION, __version__, logs, process, sources
+from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process, sources
 from etcdpy.config import FIELDS, Config, Field
 from etcdpy.errors import ConfigError, FatalError
 from etcdpy.settings import TEXTS, URLS, flag_to_env
@@ -127,7 +127,8 @@ def _load(line: sources.CommandLine, environ: Mapping[str, str]) -> Config:
     if values.get("logger") == "zap":
         logs.setup("zap")
     config = Config.model_validate(values)
-    logs.setup(config.logger, "debug" if config.debug else config.log_level)
+    level = "debug" if config.debug else config.log_level
+    log_outputs.setup(config.logger, level, config.log_outputs, config.log_package_levels)
     if not values.get("data_dir"):
         log.warning("no data-dir provided, using default data-dir ./%s", config.data_dir)
     return config

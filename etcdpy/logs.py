@@ -4,19 +4,23 @@ Everything is the standard library's `logging`: parts call `logging.getLogger(..
 nothing of forms.  A logger `etcdpy.pkg.osutil` speaks as `pkg/osutil`; a logger named after one
 of our modules speaks as the part of etcd that an operator knows for it (`PARTS`).  Scripts wait
 for some lines word for word (spec/cluster.md section 6), so a sentence belongs to its caller and
-only its form is decided here.  Nothing in this file may raise: a log line is never worth a member.
-Source: spec/config.md section 8.
+only its form is decided here; where lines go is `log_outputs`' part.  Nothing in this file may
+raise: a log line is never worth a member.
+Source: spec/config.md section 8, spec/observability.md section 6.
 """
 
 import json
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TextIO
 
 #: Between info and warning: what an operator should see, though nothing is wrong.
 NOTICE = 25
+#: Below debug, where nothing of ours speaks.
+TRACE = 5
 
 #: What an operator may ask for, and the least serious level that is then written.
 LEVELS: Mapping[str, int] = {
@@ -27,6 +31,21 @@ LEVELS: Mapping[str, int] = {
     "panic": logging.CRITICAL,
     "fatal": logging.CRITICAL,
 }
+#: The same at `/config/local/log` and in `--log-package-levels`, where other words are in use.
+CAPNSLOG_LEVELS: Mapping[str, int] = {
+    "CRITICAL": logging.CRITICAL,
+    "ERROR": logging.ERROR,
+    "WARNING": logging.WARNING,
+    "NOTICE": NOTICE,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": TRACE,
+}
+#: Their short forms: the first letter, and a digit; the most serious one has none.
+_SHORT_LEVELS: Mapping[str, str] = {
+    **{name[0]: name for name in CAPNSLOG_LEVELS},
+    **{str(number): name for number, name in enumerate([*CAPNSLOG_LEVELS][1:])},
+}
 
 #: Our modules to etcd's parts; the longest prefix counts.
 PARTS: Mapping[str, str] = {
@@ -34,6 +53,7 @@ PARTS: Mapping[str, str] = {
     "etcdpy.sources": "etcdmain",
     "etcdpy.member": "etcdserver",
     "etcdpy.apply": "etcdserver",
+    "etcdpy.etcdserver.api.etcdhttp": "etcdserver/api/etcdhttp",
     "etcdpy.bootstrap": "etcdserver",
     "etcdpy.consensus": "raft",
     "etcdpy.store": "wal",
@@ -42,6 +62,9 @@ PARTS: Mapping[str, str] = {
     "etcdpy.http.peers": "rafthttp",
     "etcdpy.http.transport": "rafthttp",
 }
+
+#: The logger above all of ours.
+_OURS = "etcdpy"
 
 #: The part whose plain lines have a form of their own: etcd's Raft library logs by itself.
 RAFT = "raft"
@@ -68,21 +91,154 @@ _EVENT_ATTRIBUTE = "etcdpy_event"
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
 
 
-def setup(logger: str = "capnslog", level: str = "info") -> None:
-    """Send all log lines to stderr in the form of `logger`, from `level` upwards.
+class Output(Protocol):
+    """Where lines go."""
+
+    def write(self, line: str, record: logging.LogRecord) -> None:
+        """Take one line, without its end; `record` is what it was made of."""
+
+    def close(self) -> None:
+        """Give back what is held for it."""
+
+
+class StreamOutput:
+    """Writes lines to a text stream; one that is full, closed or gone is no reason to say more."""
+
+    def __init__(self, stream: TextIO, *, is_owned: bool = False) -> None:
+        """A stream that `is_owned` is closed with the output."""
+        self._stream = stream
+        self._is_owned = is_owned
+
+    def write(self, line: str, record: logging.LogRecord) -> None:
+        """See Output."""
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def close(self) -> None:
+        """See Output."""
+        if self._is_owned:
+            self._stream.close()
+
+
+class LogHandler(logging.Handler):
+    """Gives each line its form, once, and hands it to every output.
+
+    `levels` are those of parts that have one of their own, `rest_level` that of all others where
+    any has.  `counts` are the lines so far, by level.
+    """
+
+    def __init__(
+        self, formatter: logging.Formatter, outputs: Sequence[Output], raft_output: Output | None
+    ) -> None:
+        """`raft_output` is where the Raft library's lines go instead, if they do."""
+        super().__init__()
+        self.setFormatter(formatter)
+        self.levels: Mapping[str, int] = {}
+        self.rest_level = 0
+        self.counts: Counter[str] = Counter()
+        self._outputs = tuple(outputs)
+        self._raft_outputs = self._outputs if raft_output is None else (raft_output,)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave out what the part's own level does not let pass."""
+        if not self.levels:
+            return True
+        return record.levelno >= self.levels.get(part_of(record.name), self.rest_level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            line = self.format(record)
+        except (TypeError, ValueError):
+            self.handleError(record)  # the caller's mistake: reported, and the member goes on
+            return
+        self.counts[_ZAP_LEVELS.get(record.levelno, "info")] += 1
+        is_raft = part_of(record.name) == RAFT
+        for output in self._raft_outputs if is_raft else self._outputs:
+            output.write(line, record)
+
+    def close(self) -> None:
+        """Close the outputs."""
+        for output in {*self._outputs, *self._raft_outputs}:
+            output.close()
+        super().close()
+
+
+def setup(
+    logger: str = "capnslog", level: str = "info", outputs: Sequence[Output] | None = None
+) -> None:
+    """Send all log lines to `outputs` (stderr) in the form of `logger`, from `level` upwards.
 
     May be called again: once before the settings are known, once when they are.  Other libraries
     are heard from warning upwards.
     """
     logging.addLevelName(NOTICE, "NOTICE")
-    handler = _Handler(sys.stderr)
-    handler.setFormatter(ZapFormatter() if logger == "zap" else CapnslogFormatter())
+    stderr = StreamOutput(sys.stderr)
+    if logger == "zap":
+        handler = LogHandler(ZapFormatter(), outputs or [stderr], None)
+    else:
+        handler = LogHandler(CapnslogFormatter(), outputs or [stderr], stderr)
+    install(handler, LEVELS[level])
+
+
+def install(handler: LogHandler, level: int) -> None:
+    """Have `handler`, and no earlier one, write all lines from `level` upwards."""
     root = logging.getLogger()
-    for old in [h for h in root.handlers if isinstance(h, _Handler)]:
+    for old in _handlers():
         root.removeHandler(old)
+        handler.counts.update(old.counts)
+        old.close()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger("etcdpy").setLevel(LEVELS[level])
+    logging.getLogger(_OURS).setLevel(level)
+
+
+def find_level(text: str) -> str | None:
+    """Return capnslog's name of a level given by name, letter or digit, None for no level."""
+    word = text.upper()
+    return word if word in CAPNSLOG_LEVELS else _SHORT_LEVELS.get(word)
+
+
+def set_level(name: str) -> None:
+    """Have all parts log from the level of that capnslog name upwards, whatever they had."""
+    for handler in _handlers():
+        handler.levels = {}
+    logging.getLogger(_OURS).setLevel(CAPNSLOG_LEVELS[name])
+
+
+def set_part_levels(text: str) -> str:
+    """Give parts levels of their own, `part=LEVEL,...`; `*` stands for all that have none.
+
+    Return why that can't be done, and nothing is changed; empty if it was.
+    """
+    chosen: dict[str, int] = {}
+    for setting in text.split(","):
+        part, *levels = setting.split("=")
+        if len(levels) != 1:
+            return f"oddly structured `pkg=level` option: {setting}"
+        # Capitals only, other than at the route: etcd has it so.
+        name = levels[0] if levels[0] in CAPNSLOG_LEVELS else _SHORT_LEVELS.get(levels[0])
+        if name is None:
+            return f"couldn't parse log level {levels[0]}"
+        chosen[part] = CAPNSLOG_LEVELS[name]
+    ours = logging.getLogger(_OURS)
+    rest = chosen.pop("*", ours.level)
+    for handler in _handlers():
+        handler.levels, handler.rest_level = chosen, rest
+    ours.setLevel(min([rest, *chosen.values()]))
+    return ""
+
+
+def line_counts() -> Mapping[str, int]:
+    """Return how many lines were written, by level."""
+    return sum((handler.counts for handler in _handlers()), Counter[str]())
+
+
+def _handlers() -> list[LogHandler]:
+    return [h for h in logging.getLogger().handlers if isinstance(h, LogHandler)]
 
 
 def fields(event: str = "", **values: object) -> dict[str, object]:
@@ -126,6 +282,17 @@ class CapnslogFormatter(logging.Formatter):
         return line.encode("utf-8", "backslashreplace").decode()
 
 
+class BareFormatter(logging.Formatter):
+    """The sentence alone, for what keeps time, level and part beside it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the sentence, and below it the trace where the record has one."""
+        text = record.getMessage().translate(_CONTROL)
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
 class ZapFormatter(logging.Formatter):
     """One JSON object per line: level, ts, caller, msg, then the call's fields."""
 
@@ -142,15 +309,6 @@ class ZapFormatter(logging.Formatter):
             line["stacktrace"] = self.formatException(record.exc_info)
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
         return text.encode("utf-8", "replace").decode()
-
-
-class _Handler(logging.StreamHandler[Any]):
-    """Writes lines; a stderr that is full, closed or gone is no reason to fail or to say more."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the line, if it is the stream's fault; let logging report our own mistakes."""
-        if not isinstance(sys.exc_info()[1], OSError | ValueError):
-            super().handleError(record)
 
 
 def _iso_time(seconds: float) -> str:

@@ -22,34 +22,33 @@ from etcdpy.config import Config
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
+from etcdpy.disk import DiskFigures
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.exhibits import Parts
+from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.failover import EarlyElection
 from etcdpy.handover import hand_over
 from etcdpy.http.acceptor import Listener
-from etcdpy.http.app import (
-    CLIENT_ROUTES,
-    CLIENT_ROUTES_WITHOUT_V2,
-    CONNECTIONS_MAX,
-    PEER_ROUTES,
-    HttpServer,
-)
+from etcdpy.http.app import CONNECTIONS_MAX, HttpServer
 from etcdpy.http.auth_access import Authority
 from etcdpy.http.auth_store import File
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.peer_protocol import Identity
 from etcdpy.http.peers import RaftFace
+from etcdpy.http.tables import CLIENT_ROUTES, CLIENT_ROUTES_WITHOUT_V2, PEER_ROUTES
 from etcdpy.http.transport import PeerCallbacks, PeerTransport
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.reconfiguration import Reconfiguration, Surroundings
 from etcdpy.securing import NO_TLS, MemberTls
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.stats import ServerStats
+from etcdpy.telemetry import Telemetry
 from etcdpy.tree import members
-from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
 from etcdpy.tree.tree import Tree
-from etcdpy.tree.watch import PENDING_MAX, Watcher
+from etcdpy.tree.watch import Watcher
 from etcdpy.trouble import TimeoutCauses
 from etcdpy.versions import VersionMonitor
 
@@ -57,17 +56,10 @@ log = logging.getLogger("etcdpy.etcdserver")
 raft_log = logging.getLogger("etcdpy.consensus")
 embed_log = logging.getLogger("etcdpy.embed")
 
-#: How often the leader has expired nodes removed while any node has a TTL; etcd's number.
-SYNC_INTERVAL_S = 0.5
-#: Nodes that one SYNC removes at most.  A removal is at most two events for a watcher, and one that
-#: is read is emptied after each command: so it never overflows, however many nodes expire.
-SYNC_LIMIT = PENDING_MAX // 2
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
 #: How long a member waits before it tries again to publish itself.
 RETRY_INTERVAL_S = 0.1
-#: How long a health probe waits for the quorum; etcd's number.
-HEALTH_TIMEOUT_S = 1.0
 
 _STOPPED = b"etcdserver: server stopped"
 
@@ -84,8 +76,12 @@ class Member:
         start: StartUp,
         client_connections_max: int = CONNECTIONS_MAX,
         tls: MemberTls = NO_TLS,
+        disk: DiskFigures | None = None,
     ) -> None:
-        """`client_connections_max` are held at once, more of them wait to be accepted."""
+        """`client_connections_max` are held at once, more of them wait to be accepted.
+
+        `disk` is what is measured of the files.
+        """
         self._config = config
         self._tls = tls
         self._request_timeout_s = config.request_timeout_s
@@ -109,6 +105,7 @@ class Member:
         election_s = config.election_timeout_ms / 1000
         self._cluster = Cluster(start.tree, self._transport, election_s, start.remotes)
         self._driver = self._make_driver()
+        self._expirer = Expirer(self._driver, self._applications, start.tree)
         self._snapshotter = Snapshotter(
             start.storage, self._driver, start.tree, config.snapshot_count, self._fail
         )
@@ -128,6 +125,7 @@ class Member:
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
         self.authority = Authority(self)
+        self.monitor = self._make_telemetry(disk or DiskFigures())
         self._make_servers(client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._soft_state = SoftState()  # as told last
@@ -184,6 +182,21 @@ class Member:
             on_fatal=self._fail,
         )
 
+    def _make_telemetry(self, disk: DiskFigures) -> Telemetry:
+        parts = Parts(
+            self.member_id,
+            self._driver,
+            self._storage,
+            self._transport,
+            self._tree,
+            self._applications,
+            self._snapshotter,
+            self._stats,
+            disk,
+        )
+        heartbeat_s = self._config.heartbeat_interval_ms / 1000
+        return Telemetry(parts, heartbeat_s=heartbeat_s, metrics=self._config.metrics)
+
     def _make_servers(self, client_connections_max: int) -> None:
         routes = CLIENT_ROUTES if self._config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2
         self._client_server = HttpServer(self, routes, connections_max=client_connections_max)
@@ -208,8 +221,9 @@ class Member:
         self._peer_server.set_ready()
         self._transport.start(self._driver)
         self._driver.start()
+        self.monitor.start(client=self._client_server, peer=self._peer_server)
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
-        self._repeat("sync", SYNC_INTERVAL_S, self._sync)
+        self._repeat("sync", SYNC_INTERVAL_S, self._expirer.sync)
         # Accepted and silent until the member is ready, as in etcd.
         await self._client_server.start(client_listeners, self._tls.clients)
         await self._publish()
@@ -234,6 +248,7 @@ class Member:
             timer.cancel()
         self._timers.clear()
         self._versions.stop()
+        self.monitor.stop()
         self._early_election.stop()
         self._cluster.stop()
         await self._client_server.stop(0.0 if self.failed.done() else self._request_timeout_s)
@@ -307,22 +322,8 @@ class Member:
                 "raft.node: %x elected leader %x at term %d", self.member_id, state.leader_id, term
             )
 
-    # Expiry
-
-    def _sync(self) -> None:
-        """As leader, have what has expired removed, on every member alike."""
-        if self._driver.status.role is Role.LEADER and self._tree.has_expiring:
-            command = Command(CommandKind.SYNC, self.now_ns(), limit=SYNC_LIMIT)
-            try:
-                self._driver.propose(self._applications.wrap(command))
-            except EtcdError:
-                log.debug("no room for a sync, the next one comes")
-
     def _synced(self, command: Command) -> None:
-        """Go on at once when one SYNC was not enough."""
-        due_ns = self._tree.next_expiration_ns
-        if due_ns is not None and due_ns <= command.now_ns:
-            self._loop.call_soon(self._sync)
+        self._expirer.synced(command)
 
     def _withdraw(self) -> None:
         timeout_s = self._request_timeout_s
@@ -381,6 +382,7 @@ class Member:
         try:
             await asyncio.wait_for(self._driver.read_index(), self._request_timeout_s)
         except TimeoutError:
+            self.monitor.read_failed()
             raise EtcdError(RAFT_INTERNAL, self._causes.explain(began_s)) from None
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
@@ -434,14 +436,3 @@ class Member:
         if self._driver.status.role is not Role.LEADER:
             return None
         return self._stats.render_leader(self._transport.render_followers())
-
-    async def is_healthy(self) -> bool:
-        """Tell whether a leader is known and a quorum answers within 1 s."""
-        if self._driver.status.leader_id == 0:
-            return False
-        try:
-            await asyncio.wait_for(self._driver.read_index(), HEALTH_TIMEOUT_S)
-        except (TimeoutError, EtcdError):
-            return False
-        self._tree.stats.gets_success += 1  # the probe is a quorum read
-        return True

@@ -22,6 +22,7 @@ from etcdpy import ETCD_VERSION
 from etcdpy.bootstrap import start_up
 from etcdpy.collector import collect_seldom
 from etcdpy.config import Config
+from etcdpy.disk import DiskFigures, MeasuredFiles, MeasuredUnsyncedFiles
 from etcdpy.errors import ConfigError
 from etcdpy.http.acceptor import Listener
 from etcdpy.listeners import close_listeners, listening_address, open_listeners
@@ -29,7 +30,7 @@ from etcdpy.logs import NOTICE
 from etcdpy.member import Member
 from etcdpy.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
-from etcdpy.store.files import Files, OsFiles, UnsyncedFiles
+from etcdpy.store.files import Files
 
 main_log = logging.getLogger("etcdpy.etcdmain")
 embed_log = logging.getLogger("etcdpy.embed")
@@ -56,6 +57,7 @@ class _Resources:
     data_dir: DataDir
     client_connections_max: int
     tls: MemberTls
+    disk: DiskFigures
 
 
 def run(config: Config) -> int:
@@ -75,10 +77,18 @@ def run(config: Config) -> int:
         clients = secure_clients(config)
         client_listeners = open_listeners(config.listen_client_urls)
         stack.callback(close_listeners, client_listeners)
-        data_dir = _lock_data_dir(config)
+        files = MeasuredUnsyncedFiles() if config.unsafe_no_fsync else MeasuredFiles()
+        data_dir = _lock_data_dir(config, files)
         stack.callback(data_dir.close)
         tls = MemberTls(clients, peers, dialing)
-        held = _Resources(client_listeners, peer_listeners, data_dir, client_connections_max, tls)
+        held = _Resources(
+            client_listeners,
+            peer_listeners,
+            data_dir,
+            client_connections_max,
+            tls,
+            files.figures,
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             received = runner.run(_serve(config, held))
     if received is None or os.getpid() == 1:
@@ -113,7 +123,7 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
     server_log.info(
         "starting server... [version: %s, cluster version: to_be_decided]", ETCD_VERSION
     )
-    member = Member(config, start, held.client_connections_max, held.tls)
+    member = Member(config, start, held.client_connections_max, held.tls, held.disk)
     try:
         return await _live(member, held)
     finally:
@@ -185,9 +195,8 @@ def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals
         signal.signal(handled, signal.SIG_DFL)
 
 
-def _lock_data_dir(config: Config) -> DataDir:
+def _lock_data_dir(config: Config, files: Files) -> DataDir:
     """Open the data directory; wait, as etcd does, while another process has it."""
-    files: Files = UnsyncedFiles() if config.unsafe_no_fsync else OsFiles()
     began_s = time.monotonic()
     is_told = False
     while True:

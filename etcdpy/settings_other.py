@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from etcdpy.settings import BOOLEAN, DEPRECATED, LOGGING, TEXT, UNSAFE, Setting
+from etcdpy.settings import BOOLEAN, DEPRECATED, LOGGING, TEXT, TEXTS, UNSAFE, Setting
 
 LOGGERS = ("capnslog", "zap")
 LOG_LEVELS = ("debug", "info", "warn", "error", "panic", "fatal")
@@ -38,6 +38,35 @@ class LoggingSettings(BaseModel):
             bound=", ".join(LOG_LEVELS),
         ),
     ] = "info"
+    log_outputs: Annotated[
+        tuple[str, ...],
+        Setting(
+            "log-outputs",
+            TEXTS,
+            LOGGING,
+            "Where log lines go: `default` (stderr, or the journal under systemd), `stderr`,"
+            " `stdout`; with `zap` also a file's path or `systemd/journal`, and several.",
+        ),
+    ] = ("default",)
+    log_package_levels: Annotated[
+        str,
+        Setting(
+            "log-package-levels",
+            TEXT,
+            LOGGING,
+            "Levels of single parts, `etcdserver=DEBUG,*=WARNING`; with `capnslog` only.",
+        ),
+    ] = ""
+    metrics: Annotated[
+        str,
+        Setting(
+            "metrics",
+            TEXT,
+            LOGGING,
+            "How much `/metrics` shows: `extensive` has more for those who work on etcdpy.",
+            bound="basic, extensive",
+        ),
+    ] = "basic"
 
 
 class UnsafeSettings(BaseModel):

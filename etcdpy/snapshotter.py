@@ -18,6 +18,8 @@ from etcdpy.bootstrap import RaftStorage
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import SnapshotMeta
 from etcdpy.errors import EtcdError, FatalError
+from etcdpy.metrics.etcd import DISK_BUCKETS
+from etcdpy.metrics.exposition import Histogram
 from etcdpy.store.snapshot_file import BLOCK_BYTES, PackedRows
 from etcdpy.tree.capture import Capture
 from etcdpy.tree.snapshot import Row
@@ -55,6 +57,8 @@ class Snapshotter:
         self._on_fatal = on_fatal
         self._is_on = False  # not before `start`, not after a failure
         self._task: asyncio.Task[None] | None = None
+        self.durations = Histogram.of_durations(DISK_BUCKETS)  # of whole snapshots
+        self.packing_durations = Histogram.of_durations(DISK_BUCKETS)
 
     def start(self) -> None:
         """Take snapshots from now on: what a restart replays is on disk as it is."""
@@ -96,6 +100,7 @@ class Snapshotter:
         if begun is None:
             return  # a newer one from the leader takes its place
         last = storage.snapshot_meta().index
+        began_ns = time.perf_counter_ns()
         log.info("start to snapshot (applied: %d, lastsnap: %d)", begun.index, last)
         capture = Capture(self._tree)
         try:
@@ -106,12 +111,14 @@ class Snapshotter:
                 log.info("gave up the snapshot: a newer one was received from the leader")
                 return
             blocks = packer.finish(capture)
+            self.packing_durations.observe(time.perf_counter_ns() - began_ns)
         finally:
             capture.close()
         # A quorum of others can have committed an entry whose frame is still being written here.
         await driver.run_in_writer(lambda: None)
         await asyncio.to_thread(_write, storage, meta, blocks)
         storage.snapshot_saved(meta)
+        self.durations.observe(time.perf_counter_ns() - began_ns)
         log.info("saved snapshot at index %d", meta.index)
         compacted = meta.index - TAIL_COUNT
         if compacted >= storage.first_index():

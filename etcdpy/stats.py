@@ -20,10 +20,12 @@ class ServerStats:
         self._is_leader = False  # never reset by losing a quorum, as in etcd
         self._leader_id = 0
         self._leader_since_ns = now_ns
+        self.leaders_count = 0  # times that a leader was seen where there was none, or another one
 
     def led_by(self, leader_id: int, now_ns: int) -> None:
         """Note who leads from now on, this member or another; not that nobody does."""
         self._is_leader = leader_id == self._member_id
+        self.leaders_count += 1
         if leader_id != self._leader_id:
             self._leader_id = leader_id
             self._leader_since_ns = now_ns

@@ -11,8 +11,9 @@ from etcdpy import snapshotter
 from etcdpy.bootstrap import start_up
 from etcdpy.config import Config
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.expirer import SYNC_LIMIT
 from etcdpy.listeners import open_listeners
-from etcdpy.member import SYNC_LIMIT, Member
+from etcdpy.member import Member
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 from etcdpy.tree.command import Command, CommandKind
@@ -85,7 +86,7 @@ def test_bookkeeping_counts_as_in_etcd(tmp_path: Path) -> None:
         async with running(tmp_path / "d") as member:
             stats = {name: count for name, count in member.store_stats().items() if count}
             assert stats == {"getsFail": 1, "setsSuccess": 2, "createSuccess": 1}
-            assert await member.is_healthy()
+            assert await member.monitor.is_healthy()
             assert member.store_stats()["getsSuccess"] == 1
 
     run(test)

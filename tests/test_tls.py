@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy.http.app import PEER_ROUTES
+from etcdpy.http.tables import PEER_ROUTES
 from etcdpy.tls import ClientTls, FromFiles, ServerTls, TlsError, TlsSettings
 from tests.harness.certificates import (
     CLIENT_AUTH,

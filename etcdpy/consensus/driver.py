@@ -9,6 +9,7 @@ reads and begins the next batch.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.interfaces import (
@@ -19,7 +20,7 @@ from etcdpy.consensus.interfaces import (
     Transport,
 )
 from etcdpy.consensus.membership import HELD_CHANGES_MAX
-from etcdpy.consensus.messages import ConfChange, Message, SnapshotMeta, SoftState
+from etcdpy.consensus.messages import ConfChange, Message, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.pump import (
     Action,
     Apply,
@@ -51,6 +52,15 @@ BATCH_PROPOSALS_MAX = 1_024
 
 _TOO_MANY = b"etcdserver: too many requests"
 _STOPPED = b"etcdserver: server stopped"
+
+
+class Backlog(NamedTuple):
+    """How much waits: for the next batch, and of the reads for an answer."""
+
+    proposals: int
+    messages: int
+    new_reads: int
+    open_reads: int
 
 
 class Driver:
@@ -98,6 +108,11 @@ class Driver:
         self._new_reads: list[asyncio.Future[int]] = []  # in no question yet
         self._reads_count = 0  # in `_reads` and `_new_reads`
         self._last_token = 0
+        # Counted for who asks: how many batches had so many proposals, by the bit length of their
+        # number less one; and the beats that a leader's peers got too late.
+        self.batch_sizes = [0] * (BATCH_PROPOSALS_MAX.bit_length() + 1)
+        self.batched_count = 0
+        self.late_beats_count = 0
         self._init_inbox()
 
     def _init_inbox(self) -> None:
@@ -250,6 +265,14 @@ class Driver:
         index = state.log.applied
         return SnapshotMeta(index, state.log.term(index), state.conf)
 
+    @property
+    def backlog(self) -> Backlog:
+        """How much waits here, now."""
+        new_reads = len(self._new_reads)
+        return Backlog(
+            len(self._proposals), len(self._messages), new_reads, self._reads_count - new_reads
+        )
+
     def _refusal(self) -> EtcdError:
         return EtcdError(RAFT_INTERNAL, _STOPPED if self._is_over else _TOO_MANY)
 
@@ -264,6 +287,8 @@ class Driver:
         assert self._loop is not None
         # One tick however late this is, and one for all that pass while a batch is written: the
         # silence of a loop that stood still is not the leader's.
+        if self._has_ticked and self.status.role is Role.LEADER:
+            self.late_beats_count += 1
         self._has_ticked = True
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
@@ -282,6 +307,10 @@ class Driver:
 
     def _take_batch(self) -> Batch:
         proposals = self._proposals
+        if proposals:
+            count = min(len(proposals), BATCH_PROPOSALS_MAX)
+            self.batch_sizes[(count - 1).bit_length()] += 1
+            self.batched_count += count
         batch = Batch(
             self._messages,
             int(self._has_ticked),

@@ -4,8 +4,11 @@ A file of its own because it is the only view of the core that others may keep: 
 an attribute, it is always current, and it can change nothing.
 """
 
+from collections.abc import Mapping
+
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.messages import ConfState, Role
+from etcdpy.consensus.progress import Progress
 from etcdpy.consensus.state import Counters
 
 
@@ -51,3 +54,33 @@ class Status:
     def counters(self) -> Counters:
         """What happened since the start, in plain integers."""
         return self._state.counters
+
+    @property
+    def vote(self) -> int:
+        """Whom this member has voted for in the current term, 0 for nobody."""
+        return self._state.vote
+
+    @property
+    def last_index(self) -> int:
+        """The last index of the log."""
+        return self._state.log.last_index
+
+    @property
+    def progress(self) -> Mapping[int, Progress]:
+        """What is known of each voter and learner, by member id; of use on the leader only."""
+        return self._state.progress
+
+    @property
+    def transfer_to(self) -> int:
+        """Who is to lead instead of this member, 0 when no transfer goes on."""
+        return self._state.transfer_to
+
+    @property
+    def held_count(self) -> int:
+        """How many proposals wait for a leader."""
+        return len(self._state.held) + len(self._state.held_changes)
+
+    @property
+    def held_bytes(self) -> int:
+        """How large they are together."""
+        return self._state.held_bytes

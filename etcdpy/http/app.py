@@ -15,25 +15,16 @@ from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
-from etcdpy.http import (
-    auth,
-    health,
-    keys,
-    machines,
-    member_requests,
-    members,
-    stats,
-    version,
-    wire,
-)
+from etcdpy.http import keys, wire
 from etcdpy.http.access import Access
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
-from etcdpy.http.routes import BodyRule, Match, Route, Routes
+from etcdpy.http.routes import BodyRule, Match, Routes
 from etcdpy.http.target import TargetError
+from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
 from etcdpy.tls import ServerTls
@@ -41,59 +32,6 @@ from etcdpy.tls import ServerTls
 DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
 CONNECTIONS_MAX = 1 << 20
-
-_KEYS = Route(
-    None,
-    keys.ALLOWED,
-    body=BodyRule(keys.METHODS_WITH_FORM, keys.has_form, keys.FORM_BYTES_MAX, keys.FORM_TOO_LARGE),
-)
-_MEMBERS = Route(
-    members.serve_members,
-    members.ALLOWED,
-    body=BodyRule(
-        member_requests.METHODS_WITH_BODY,
-        member_requests.is_body_wanted,
-        member_requests.BODY_BYTES_MAX,
-        member_requests.BODY_TOO_LARGE,
-    ),
-    guard=members.guard,
-)
-_AUTH_BODY = BodyRule(
-    auth.METHODS_WITH_BODY, auth.is_body_wanted, auth.BODY_BYTES_MAX, auth.BODY_TOO_LARGE
-)
-_USERS = Route(auth.serve_users, b"", body=_AUTH_BODY, guard=auth.guard_named)
-_ROLES = Route(auth.serve_roles, b"", body=_AUTH_BODY, guard=auth.guard_named)
-_CLIENT_FACES = {
-    b"/version": Route(version.get_version, b"GET"),
-    b"/health": Route(health.get_health, b"GET"),
-    b"/v2/machines": Route(machines.get_machines, b"GET,HEAD"),
-    b"/v2/stats/self": Route(stats.get_self, b"GET"),
-    b"/v2/stats/leader": Route(stats.get_leader, b"GET"),
-    b"/v2/stats/store": Route(stats.get_store, b"GET"),
-    auth.SWITCH_PATH: Route(auth.serve_switch, auth.SWITCH_ALLOWED, guard=auth.guard_switch),
-}
-_PEER_FACES = {
-    b"/version": Route(version.get_version, b"GET"),
-    b"/members": Route(members.get_peer_members, b"GET"),
-    b"/raft": Route(None, b"POST", is_raft=True),
-    b"/raft/probing": Route(health.get_probing, b"GET,POST,PUT,DELETE,HEAD,PATCH,OPTIONS"),
-    b"/raft/snapshot": Route(None, b"POST", is_raft=True),
-    b"/raft/snapshot/etcdpy": Route(None, b"POST", is_raft=True),
-}
-_CLIENT_SUBTREES = {
-    keys.PREFIX: _KEYS,
-    member_requests.PREFIX: _MEMBERS,
-    auth.USERS_PATH: _USERS,
-    auth.ROLES_PATH: _ROLES,
-}
-CLIENT_ROUTES = Routes(_CLIENT_FACES, _CLIENT_SUBTREES)
-CLIENT_ROUTES_WITHOUT_V2 = Routes(
-    {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
-)
-METRICS_ROUTES = Routes({b"/health": _CLIENT_FACES[b"/health"]}, {}, has_cors=False)
-PEER_ROUTES = Routes(
-    _PEER_FACES, {b"/raft/stream": Route(None, b"GET", is_raft=True)}, has_cors=False
-)
 
 # A body that nobody reads is waited for if it is smaller; a larger one ends the connection.
 _UNREAD_BYTES_MAX = 256 * 1024
@@ -153,6 +91,7 @@ class HttpServer:
         """
         self._access = access
         self._backend = backend
+        self._traffic = backend.monitor.traffic
         self._raft = raft
         self._routes = routes
         self._cors = cors
@@ -230,6 +169,16 @@ class HttpServer:
         if self._aiohttp is None:
             return []
         return [c for c in self._aiohttp.connections if isinstance(c, Connection)]
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections())
+
+    @property
+    def serving_count(self) -> int:
+        """How many requests are being served, watches too."""
+        return len(self._tasks)
 
     def connection_lost(self) -> None:
         """Take note that a connection has ended."""
@@ -309,6 +258,9 @@ class HttpServer:
                 return connection.respond(refusal, _frame_unread(request, connection, framing))
         if route.body is not None and request.method in route.body.methods:
             values = await self._read_body(route.body, values, request, connection)
+        if route.is_compressible:
+            accepted = request.headers.get("Accept-Encoding", "")
+            values = values._replace(accept_encoding=accepted)
         framing = _frame_unread(request, connection, framing)
         if route.handler is not None:
             return connection.respond(await route.handler(self._backend, values), framing)
@@ -341,10 +293,12 @@ class HttpServer:
 
     async def _serve_keys(self, values: Request, connection: Connection, framing: Framing) -> Sent:
         """Do what a keys request asks for."""
-        backend, renderer = self._backend, self._renderer
+        backend, renderer, traffic = self._backend, self._renderer, self._traffic
         assert renderer is not None
+        began_ns = backend.now_ns()
+        method = ""  # until it is allowed: what is refused before is not counted
         try:
-            plan = keys.parse(values, backend.now_ns())
+            plan = keys.parse(values, began_ns)
             if backend.authority.is_enabled():
                 await backend.authority.check_key(
                     values.caller,
@@ -352,20 +306,29 @@ class HttpServer:
                     is_write=isinstance(plan, keys.Write),
                     is_recursive=plan.is_recursive,
                 )
+            method = values.method
             if isinstance(plan, keys.Watch):
                 return await self._serve_watch(plan, connection, framing)
+            if isinstance(plan, keys.Read) and plan.is_quorum:
+                method = QUORUM_GET
+            traffic.received[method] += 1
             if isinstance(plan, keys.Write):
                 event = await backend.propose(plan.command)
                 response = renderer.respond(event, backend.raft_status(), plan.is_value_hidden)
             else:
                 if plan.is_quorum:
                     await backend.linearize()
+                if plan.is_recursive:
+                    traffic.recursive_reads_count += 1
                 event = backend.get(
                     plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
                 )
                 response = renderer.respond(event, backend.raft_status())
+            traffic.succeeded(method, values.path, backend.now_ns() - began_ns)
         except EtcdError as error:
             response = renderer.respond_error(error)
+            if method:
+                traffic.failed[response.status, method] += 1
         return connection.respond(response, framing)
 
     async def _serve_watch(
@@ -377,6 +340,7 @@ class HttpServer:
         """
         backend, renderer = self._backend, self._renderer
         assert renderer is not None
+        self._traffic.watches_count += 1
         watcher = backend.watch(
             plan.path, is_recursive=plan.is_recursive, is_stream=plan.is_stream, since=plan.since
         )

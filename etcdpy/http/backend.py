@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from etcdpy.http.auth_access import Authority
 from etcdpy.http.auth_store import File
+from etcdpy.http.traffic import Traffic
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member
@@ -20,6 +21,26 @@ class RaftStatus:
     commit: int
     term: int
     leader_id: int  # 0 when none is known
+
+
+class Monitor(Protocol):
+    """What an operator sees of the member."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """The counters of requests for keys: one for all listeners of the member."""
+
+    def render_metrics(self) -> bytes:
+        """Return the text of `/metrics`."""
+
+    def variables(self) -> Mapping[str, Any]:
+        """Return the values of `/debug/vars`, in the order of the answer."""
+
+    def set_log_level(self, level: str) -> bool:
+        """Have every part log from `level` on; False if there is no such level."""
+
+    async def is_healthy(self) -> bool:
+        """Tell whether a leader is known and a quorum answers within 1 s."""
 
 
 class Backend(Protocol):
@@ -61,6 +82,10 @@ class Backend(Protocol):
     def authority(self) -> Authority:
         """Who may do what: one for all listeners of the member."""
 
+    @property
+    def monitor(self) -> Monitor:
+        """What an operator sees of the member: one for all listeners."""
+
     def find_file(self, path: bytes) -> File | None:
         """Return the file at `path` of the local tree, None if there is none; counted as a read."""
 
@@ -90,6 +115,3 @@ class Backend(Protocol):
 
     def leader_stats(self) -> Mapping[str, Any] | None:
         """Return the JSON object of `/v2/stats/leader`, None when this member does not lead."""
-
-    async def is_healthy(self) -> bool:
-        """Tell whether a leader is known and a quorum answers within 1 s."""

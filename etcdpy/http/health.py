@@ -10,7 +10,7 @@ from etcdpy.http.wire import NOSNIFF, TEXT_TYPE, Request, Response
 
 async def get_health(backend: Backend, request: Request) -> Response:
     """Answer GET /health; the value is a string, as clients expect it."""
-    if await backend.is_healthy():
+    if await backend.monitor.is_healthy():
         return Response(200, TEXT_TYPE, b'{"health":"true"}')
     return Response(503, TEXT_TYPE + NOSNIFF, b'{"health":"false"}\n')
 

@@ -21,6 +21,8 @@ from etcdpy.http.peer_frames import HEAD_BYTES
 from etcdpy.http.peer_protocol import Cause, PeerLimits
 from etcdpy.http.peer_stats import AppendStats, FollowerStats, PeerCounters
 from etcdpy.http.peer_stream import Ending, IncomingStream, OutgoingStream
+from etcdpy.metrics.etcd import ROUND_TRIP_BUCKETS
+from etcdpy.metrics.exposition import Histogram
 
 log = logging.getLogger("etcdpy.http.transport")
 
@@ -82,6 +84,7 @@ class Peer:
         self.version = ""  # as it said last
         self.counters = PeerCounters()
         self.latency = FollowerStats()
+        self.round_trips = Histogram.of_durations(ROUND_TRIP_BUCKETS)  # of pings
         self.incoming: IncomingStream | None = None
         self.active_since_s: float | None = None  # on the loop's clock
         self._dialer = dialer
@@ -313,6 +316,7 @@ class Peer:
     def opened(self, stream: OutgoingStream, version: str) -> None:
         """Take a stream that the dialer has opened; called before anything can happen to it."""
         self._outgoing = stream
+        stream.round_trips = self.round_trips
         self._is_dialing = False
         self.version = version
         self.counters.streams_opened += 1

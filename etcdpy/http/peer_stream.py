@@ -28,8 +28,11 @@ from etcdpy.http.peer_frames import (
     FrameKind,
 )
 from etcdpy.http.peer_protocol import Cause
+from etcdpy.metrics.etcd import ROUND_TRIP_BUCKETS
+from etcdpy.metrics.exposition import Histogram
 
 _TOKEN = struct.Struct("<Q")
+_NS_PER_S = 1_000_000_000
 _ALL_ONES = 0xFFFFFFFF
 # What the acceptor's answers may add up to unread: a dialler that pings and never reads is cut.
 _UNREAD_ANSWERS_MAX = 16 * ANSWER_BYTES_MAX
@@ -149,6 +152,8 @@ class OutgoingStream(_Stream):
         self.is_full = False
         self.is_proven = False  # bytes have gone there and come back
         self.round_trip_s = 0.0  # of the last ping
+        # Of all pings; the peer puts in its place one that outlives the stream.
+        self.round_trips = Histogram.of_durations(ROUND_TRIP_BUCKETS)
         self._ping()
 
     def write(self, payload: bytes) -> None:
@@ -211,6 +216,7 @@ class OutgoingStream(_Stream):
             raise PeerError("an answer to no ping of ours")
         self._is_awaiting_pong = False
         self.round_trip_s = time.monotonic() - self._pinged_s
+        self.round_trips.observe(int(self.round_trip_s * _NS_PER_S))
         if not self.is_proven:
             self.is_proven = True
             self._on_proven()

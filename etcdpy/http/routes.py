@@ -34,7 +34,8 @@ class Route(NamedTuple):
 
     The keys API and what members say to each other (`is_raft`) have no handler here: they can
     hold a connection, which only `app` knows how to do.  A `guard` answers what is refused before
-    the body is read; where no methods are named it judges these too.
+    the body is read; where no methods are named it judges these too.  `is_compressible` says that
+    the handler looks at what encodings the client accepts.
     """
 
     handler: Handler | None
@@ -42,6 +43,7 @@ class Route(NamedTuple):
     is_raft: bool = False
     body: BodyRule | None = None
     guard: Guard | None = None
+    is_compressible: bool = False
 
 
 class Match(NamedTuple):

@@ -50,6 +50,7 @@ class Request(NamedTuple):
     body: bytes = b""
     body_error: bytes = b""
     caller: Caller = ANONYMOUS
+    accept_encoding: str = ""
 
 
 class Response(NamedTuple):

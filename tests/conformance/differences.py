@@ -39,14 +39,6 @@ def _with_raft_index(step: Step, shift: int) -> Step:
     return {**step, "response": {**response, "headers": headers}}
 
 
-# Paths that etcd serves and etcdpy does not serve yet.
-MISSING_FACES = (
-    "/metrics",
-    "/debug/vars",
-    "/config/local/log",
-)
-
-
 # What /members of the peer port has beside etcd's headers: who joins must know whom it has asked.
 JOINERS_MARK = "X-Etcdpy-Protocol: 1\r\n"
 

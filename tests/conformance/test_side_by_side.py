@@ -75,13 +75,6 @@ def _without_numbers(text: str) -> str:
     return head + "".join(json.loads(body))
 
 
-@pytest.mark.parametrize("path", differences.MISSING_FACES)
-def test_faces_that_are_missing_are_listed(pair: Pair, path: str) -> None:
-    ours, theirs = pair.ask(request(target=path.encode()))
-    assert ours.startswith("HTTP/1.1 404 ")
-    assert not theirs.startswith("HTTP/1.1 404 ")
-
-
 @pytest.mark.parametrize("path", ["/members", "/version", "/", "/health", "/v2/keys", "/members/"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
 def test_the_peer_port_answers_alike(pair: Pair, method: str, path: str) -> None:

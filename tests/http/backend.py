@@ -15,6 +15,8 @@ from etcdpy.http.auth_access import Authority
 from etcdpy.http.auth_store import File
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.gojson import format_time
+from etcdpy.http.traffic import Traffic
+from etcdpy.logs import find_level
 from etcdpy.tree import command as tree_command
 from etcdpy.tree import members as tree_members
 from etcdpy.tree.command import Command, CommandKind
@@ -30,14 +32,39 @@ CLIENT_URL = "http://127.0.0.1:22379"
 SYNC_PERIOD_S = 0.5
 
 
+class StillMonitor:
+    """A Monitor of nothing: what it shows is what the test gives it."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        self.text = b"# HELP up 1 if up.\n# TYPE up gauge\nup 1\n"
+        self.values: dict[str, Any] = {"cmdline": ["etcdpy"], "raft.status": {"term": 2}}
+        self.level = "INFO"
+        self.is_well = True
+
+    def render_metrics(self) -> bytes:
+        return self.text
+
+    def variables(self) -> Mapping[str, Any]:
+        return self.values
+
+    def set_log_level(self, level: str) -> bool:
+        name = find_level(level)
+        self.level = name or self.level
+        return name is not None
+
+    async def is_healthy(self) -> bool:
+        return self.is_well
+
+
 class TreeBackend:
     """The Backend of a single member that is always ready, leads, and never fails."""
 
     def __init__(self) -> None:
         self.tree = Tree()
         self.authority = Authority(self)
+        self.monitor = StillMonitor()
         self.commit = 4
-        self.is_well = True
         self.has_leader = True
         self._started_ns = time.time_ns()
         now_ns = self._started_ns
@@ -155,6 +182,3 @@ class TreeBackend:
 
     def leader_stats(self) -> Mapping[str, Any] | None:
         return {"leader": f"{MEMBER_ID:x}", "followers": {}} if self.has_leader else None
-
-    async def is_healthy(self) -> bool:
-        return self.is_well

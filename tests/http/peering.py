@@ -14,10 +14,11 @@ import uvloop
 from etcdpy.consensus.messages import ConfState, Entry, Message, MessageKind, SnapshotMeta
 from etcdpy.errors import FatalError
 from etcdpy.http.acceptor import Listener
-from etcdpy.http.app import PEER_ROUTES, HttpServer
+from etcdpy.http.app import HttpServer
 from etcdpy.http.peer_protocol import Identity, PeerLimits, greet
 from etcdpy.http.peers import RaftFace
 from etcdpy.http.snapshot_stream import Block
+from etcdpy.http.tables import PEER_ROUTES
 from etcdpy.http.transport import PeerCallbacks, PeerTransport
 from tests.http.backend import TreeBackend
 from tests.http.server import listen

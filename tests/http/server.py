@@ -12,9 +12,10 @@ import uvloop
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Listener
-from etcdpy.http.app import CLIENT_ROUTES, HttpServer
+from etcdpy.http.app import HttpServer
 from etcdpy.http.connection import Limits
 from etcdpy.http.routes import Routes
+from etcdpy.http.tables import CLIENT_ROUTES
 from etcdpy.tls import ServerTls
 from tests.http.backend import TreeBackend
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etcdpy.http.app import PEER_ROUTES
+from etcdpy.http.tables import PEER_ROUTES
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from tests.http.rawsocket import connect, exchange, put, read_all, request

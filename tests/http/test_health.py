@@ -15,7 +15,7 @@ def test_healthy_is_a_string_without_a_newline() -> None:
 
 def test_unhealthy_is_503_with_a_newline() -> None:
     backend = TreeBackend()
-    backend.is_well = False
+    backend.monitor.is_well = False
     response = ask(get_health, backend)
     assert (response.status, response.body) == (503, b'{"health":"false"}\n')
     assert response.headers == TEXT + b"X-Content-Type-Options: nosniff\r\n"

@@ -3,8 +3,8 @@
 import pytest
 
 from etcdpy.http import wire
-from etcdpy.http.app import CLIENT_ROUTES, CLIENT_ROUTES_WITHOUT_V2, PEER_ROUTES
 from etcdpy.http.routes import Match, Routes
+from etcdpy.http.tables import CLIENT_ROUTES, CLIENT_ROUTES_WITHOUT_V2, PEER_ROUTES
 from etcdpy.http.target import TargetError
 from etcdpy.http.wire import Response
 
