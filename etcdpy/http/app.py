@@ -16,7 +16,6 @@ from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
 from etcdpy.http import keys, wire
-from etcdpy.http.access import Access
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
@@ -82,14 +81,11 @@ class HttpServer:
         limits: Limits = DEFAULT_LIMITS,
         connections_max: int = CONNECTIONS_MAX,
         raft: RaftFace | None = None,
-        access: Access | None = None,
     ) -> None:
         """`connections_max` are held at once, more of them wait to be accepted.
 
-        `raft` is for a peer port; without it there is nothing under /raft.  With `access` the
-        lines of `cors` are those that it has for each request.
+        `raft` is for a peer port; without it there is nothing under /raft.
         """
-        self._access = access
         self._backend = backend
         self._traffic = backend.monitor.traffic
         self._raft = raft
@@ -228,10 +224,6 @@ class HttpServer:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
             return connection.refuse(400)
-        if self._access is not None:
-            refusal = _judge(self._access, request, connection)
-            if refusal is not None:
-                return connection.respond(refusal, _frame_unread(request, connection, framing))
         if isinstance(match, Match) and match.route.is_raft:
             return await self._serve_raft(request, match.path, connection, framing)
         if isinstance(match, Response):
@@ -367,14 +359,6 @@ class HttpServer:
         finally:
             feed.cut()
         return Sent(connection, is_kept=is_kept)
-
-
-def _judge(access: Access, request: web.BaseRequest, connection: Connection) -> Response | None:
-    """Note what a page may read of the answer; return a refusal to who asks for another host."""
-    connection.cors = access.cors_for(request.headers.get("Origin", ""))
-    if connection.arrival.is_tls:
-        return None
-    return access.find_refusal(request.headers.get("Host", ""))
 
 
 def _cut_when_done(connection: Connection, task: asyncio.Task[Any]) -> None:
