@@ -1,6 +1,7 @@
 # Each target makes the virtual environment that it needs and needs nothing else but Python.
 #
 #   make run                        a member on 127.0.0.1:2379, data in ./default.etcd
+#   make cluster                    three members, as the Procfile says, on 2379, 22379 and 32379
 #   make run ARGS='--name a'        the same with flags
 #   make test ARGS='tests/tree -x'  some of the tests
 #   make simulate SEEDS=10000 TIME=600  so many seeds, but none begun after so many seconds
@@ -18,10 +19,13 @@ RUN_STAMP := $(VENV)/.ready-to-run
 DEV_STAMP := $(VENV)/.ready-to-develop
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check bench soak simulate mutants clean
+.PHONY: run cluster test check bench soak simulate mutants clean
 
 run: $(RUN_STAMP)
 	@exec $(BIN)/etcdpy $(ARGS)
+
+cluster: $(DEV_STAMP)
+	@PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/honcho start $(ARGS)
 
 test: $(DEV_STAMP)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak" $(ARGS)
