@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process, sources
 from etcdpy.config import FIELDS, Config, Field
 from etcdpy.errors import ConfigError, FatalError
-from etcdpy.settings import TEXTS, URLS, flag_to_env
+from etcdpy.settings import flag_to_env
+from etcdpy.settings_ignored import WITHOUT_EFFECT
 
 log = logging.getLogger("etcdpy.etcdmain")
 pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")
@@ -184,6 +185,8 @@ def render_flags() -> str:
             section = row.setting.section
             lines += ["", f"{section}:"]
         lines += _render_flag(row)
+    lines += ["", "Without effect, taken so that a unit file of etcd's works:"]
+    lines += [f"  --{flag}\n    No effect: {reason}." for flag, reason in WITHOUT_EFFECT.items()]
     lines += ["", "Commands:", "  --config-file ''", "    Path to a YAML file with the settings."]
     lines += ["  --version 'false'", "    Show the version and exit."]
     return "\n".join(lines[1:])
@@ -200,8 +203,7 @@ def _render_flag(row: Field) -> list[str]:
 
 def show_default(row: Field) -> str:
     """Return a setting's default as one would type it."""
-    if row.setting.kind in (URLS, TEXTS):
-        assert isinstance(row.default, tuple)
+    if isinstance(row.default, tuple):
         return ",".join(row.default)
     return str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
 

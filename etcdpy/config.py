@@ -29,6 +29,7 @@ from etcdpy.settings_other import (
     LOGGERS,
     DeprecatedSettings,
     LoggingSettings,
+    MonitoringSettings,
     UnsafeSettings,
 )
 from etcdpy.settings_security import SecuritySettings
@@ -49,6 +50,7 @@ class Config(
     MemberSettings,
     ClusteringSettings,
     SecuritySettings,
+    MonitoringSettings,
     LoggingSettings,
     UnsafeSettings,
     DeprecatedSettings,
@@ -86,7 +88,7 @@ class Config(
     def _check(self) -> Self:
         """Refuse settings that contradict each other, in etcd's order and words."""
         self._check_words()
-        for url in self.listen_peer_urls + self.listen_client_urls:
+        for url in self.listen_peer_urls + self.listen_client_urls + self.listen_metrics_urls:
             if not can_bind(url):
                 raise ConfigError(f"expected IP in URL for binding ({url})")
         _check_hosts("initial-advertise-peer-urls", self.initial_advertise_peer_urls)

@@ -28,18 +28,17 @@ from etcdpy.exhibits import Parts
 from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.failover import EarlyElection
 from etcdpy.handover import hand_over
-from etcdpy.http.acceptor import Listener
-from etcdpy.http.app import CONNECTIONS_MAX, HttpServer
+from etcdpy.http.app import CONNECTIONS_MAX
 from etcdpy.http.auth_access import Authority
 from etcdpy.http.auth_store import File
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.peer_protocol import Identity
 from etcdpy.http.peers import RaftFace
-from etcdpy.http.tables import CLIENT_ROUTES, CLIENT_ROUTES_WITHOUT_V2, PEER_ROUTES
 from etcdpy.http.transport import PeerCallbacks, PeerTransport
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.reconfiguration import Reconfiguration, Surroundings
 from etcdpy.securing import NO_TLS, MemberTls
+from etcdpy.serving import Listeners, Servers
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.stats import ServerStats
 from etcdpy.telemetry import Telemetry
@@ -83,7 +82,6 @@ class Member:
         `disk` is what is measured of the files.
         """
         self._config = config
-        self._tls = tls
         self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
         self._tree = start.tree
@@ -101,7 +99,7 @@ class Member:
             on_sync=self._synced,
         )
         self._received = ReceivedSnapshots(start.storage, self._snapshot_installed)
-        self._transport = self._make_transport()
+        self._transport = self._make_transport(tls)
         election_s = config.election_timeout_ms / 1000
         self._cluster = Cluster(start.tree, self._transport, election_s, start.remotes)
         self._driver = self._make_driver()
@@ -126,11 +124,12 @@ class Member:
         self._versions = self._make_version_monitor()
         self.authority = Authority(self)
         self.monitor = self._make_telemetry(disk or DiskFigures())
-        self._make_servers(client_connections_max)
+        face = RaftFace(self._transport, self._received, self._fail)
+        self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._soft_state = SoftState()  # as told last
 
-    def _make_transport(self) -> PeerTransport:
+    def _make_transport(self, tls: MemberTls) -> PeerTransport:
         urls = self._config.initial_advertise_peer_urls
         return PeerTransport(
             Identity(self._cluster_id, self.member_id, ETCD_VERSION, urls),
@@ -141,7 +140,7 @@ class Member:
                 on_peer_lost=self._peer_lost,
                 on_removed=lambda _: self._cluster.leave(is_told=True),
             ),
-            tls=self._tls.dialing,
+            tls=tls.dialing,
         )
 
     def _make_driver(self) -> Driver:
@@ -197,12 +196,6 @@ class Member:
         heartbeat_s = self._config.heartbeat_interval_ms / 1000
         return Telemetry(parts, heartbeat_s=heartbeat_s, metrics=self._config.metrics)
 
-    def _make_servers(self, client_connections_max: int) -> None:
-        routes = CLIENT_ROUTES if self._config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2
-        self._client_server = HttpServer(self, routes, connections_max=client_connections_max)
-        face = RaftFace(self._transport, self._received, self._fail)
-        self._peer_server = HttpServer(self, PEER_ROUTES, cors=b"", raft=face)
-
     # Life
 
     @property
@@ -210,25 +203,20 @@ class Member:
         """Done when this member was removed from the cluster and has no more to say there."""
         return self._cluster.removed
 
-    async def start(
-        self, client_listeners: Sequence[Listener], peer_listeners: Sequence[Listener]
-    ) -> None:
+    async def start(self, listeners: Listeners) -> None:
         """Serve: peers at once, clients as soon as the cluster knows of this start.
 
         Returns then.
         """
-        await self._peer_server.start(peer_listeners, self._tls.peers)
-        self._peer_server.set_ready()
+        await self._servers.start(listeners)
         self._transport.start(self._driver)
         self._driver.start()
-        self.monitor.start(client=self._client_server, peer=self._peer_server)
+        self.monitor.start(**self._servers.by_name())
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
         self._repeat("sync", SYNC_INTERVAL_S, self._expirer.sync)
-        # Accepted and silent until the member is ready, as in etcd.
-        await self._client_server.start(client_listeners, self._tls.clients)
         await self._publish()
         self._snapshotter.start()
-        self._client_server.set_ready()
+        self._servers.set_ready()
         embed_log.info("ready to serve client requests")
         self._versions.start()
 
@@ -251,9 +239,9 @@ class Member:
         self.monitor.stop()
         self._early_election.stop()
         self._cluster.stop()
-        await self._client_server.stop(0.0 if self.failed.done() else self._request_timeout_s)
+        await self._servers.stop_clients(0.0 if self.failed.done() else self._request_timeout_s)
         await self._transport.stop()
-        await self._peer_server.stop()
+        await self._servers.stop_peers()
         await self._driver.stop()
         await self._snapshotter.stop()
         self._applications.withdraw_all(_STOPPED)

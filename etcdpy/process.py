@@ -29,6 +29,7 @@ from etcdpy.listeners import close_listeners, listening_address, open_listeners
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
 from etcdpy.securing import MemberTls, secure_clients, secure_peers
+from etcdpy.serving import Listeners
 from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files
 
@@ -52,8 +53,7 @@ _SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
 class _Resources:
     """What this process holds of the system, from before the start until after the end."""
 
-    client_listeners: list[Listener]
-    peer_listeners: list[Listener]
+    listeners: Listeners
     data_dir: DataDir
     client_connections_max: int
     tls: MemberTls
@@ -77,18 +77,14 @@ def run(config: Config) -> int:
         clients = secure_clients(config)
         client_listeners = open_listeners(config.listen_client_urls)
         stack.callback(close_listeners, client_listeners)
+        metrics_listeners = open_listeners(config.listen_metrics_urls, is_unix_replaced=True)
+        stack.callback(close_listeners, metrics_listeners)
         files = MeasuredUnsyncedFiles() if config.unsafe_no_fsync else MeasuredFiles()
         data_dir = _lock_data_dir(config, files)
         stack.callback(data_dir.close)
         tls = MemberTls(clients, peers, dialing)
-        held = _Resources(
-            client_listeners,
-            peer_listeners,
-            data_dir,
-            client_connections_max,
-            tls,
-            files.figures,
-        )
+        listeners = Listeners(client_listeners, peer_listeners, metrics_listeners)
+        held = _Resources(listeners, data_dir, client_connections_max, tls, files.figures)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             received = runner.run(_serve(config, held))
     if received is None or os.getpid() == 1:
@@ -133,14 +129,16 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
 async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     """Serve until a signal comes, or the member fails or is removed from the cluster."""
     loop = asyncio.get_running_loop()
-    for listener in held.peer_listeners:
+    for listener in held.listeners.peers:
         embed_log.info("listening for peers on %s", listening_address(listener))
-    starting = asyncio.ensure_future(member.start(held.client_listeners, held.peer_listeners))
+    for listener in held.listeners.metrics:
+        embed_log.info("listening for metrics on %s", listening_address(listener))
+    starting = asyncio.ensure_future(member.start(held.listeners))
     if await _is_over(member, starting):
         starting.cancel()
         return None
     starting.result()
-    for listener in held.client_listeners:
+    for listener in held.listeners.clients:
         _log_service(listener)
     asked: asyncio.Future[signal.Signals] = loop.create_future()
     for number in _SIGNAL_WORDS:

@@ -98,7 +98,13 @@ def secure_clients(config: Config) -> ServerTls | None:
             )
     if not settings.is_empty:
         log.info("ClientTLS: %s", settings)
-    if not any(map(_is_tls, urls)):
+    for url in config.listen_metrics_urls:
+        if _is_tls(url) and settings.is_empty:
+            raise ConfigError(
+                f"cannot listen on TLS for {parse_url(url).host}:"
+                " KeyFile and CertFile are not presented"
+            )
+    if not any(map(_is_tls, urls + config.listen_metrics_urls)):
         return None
     try:
         return ServerTls(settings)

@@ -15,15 +15,17 @@ from etcdpy.errors import ConfigError
 from etcdpy.urls import parse_urls
 
 UINT64_MAX = 2**64 - 1
+INT64_MAX = 2**63 - 1
 
 MEMBER = "Member"
 CLUSTERING = "Clustering"
 SECURITY = "Security"
+MONITORING = "Monitoring"
 LOGGING = "Logging"
 UNSAFE = "Unsafe"
 DEPRECATED = "Deprecated"
 #: In the order of help and documentation.
-SECTIONS = (MEMBER, CLUSTERING, SECURITY, LOGGING, UNSAFE, DEPRECATED)
+SECTIONS = (MEMBER, CLUSTERING, SECURITY, MONITORING, LOGGING, UNSAFE, DEPRECATED)
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -90,6 +92,15 @@ def parse_number(text: str) -> int:
     return value
 
 
+def parse_signed(text: str) -> int:
+    """Read a 64-bit number that may be negative.  Raises: ValueError."""
+    sign = -1 if text.startswith("-") else 1
+    value = parse_number(text[1:] if text[:1] in ("-", "+") else text)
+    if value > INT64_MAX + (sign < 0):
+        raise ValueError("value out of range")
+    return sign * value
+
+
 def parse_url_list(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of URLs.  Raises: ValueError."""
     return parse_urls(text.split(","))
@@ -98,6 +109,16 @@ def parse_url_list(text: str) -> tuple[str, ...]:
 def parse_texts(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of words."""
     return tuple(text.split(","))
+
+
+def parse_word_set(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of words, of which each counts once."""
+    return tuple(sorted(set(text.split(","))))
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Read `*` or a comma-separated list of URLs.  Raises: ValueError."""
+    return ("*",) if text == "*" else parse_urls(text.split(","))
 
 
 def parse_choice(allowed: tuple[str, ...]) -> Callable[[str], str]:
@@ -117,7 +138,21 @@ NUMBER = Kind("number", "uint", parse_number)
 NUMBER64 = Kind("number", "uint64", parse_number)
 URLS = Kind("URL list", "string", parse_url_list)
 TEXTS = Kind("list", "[]string", parse_texts)
+HOSTS = Kind("list of hosts", "string", parse_word_set)
+ORIGINS = Kind("URL list or `*`", "string", parse_origins)
+#: Lists that are one text with commas, in a file as well.
+LISTS_IN_TEXT = (URLS, HOSTS, ORIGINS)
 CLUSTER_STATE = Kind("`new` or `existing`", "string", parse_choice(("new", "existing")))
+
+
+_RANGES = {
+    "uint": (0, UINT64_MAX),
+    "uint64": (0, UINT64_MAX),
+    "uint32": (0, 2**32 - 1),
+    "int": (-INT64_MAX - 1, INT64_MAX),
+    "int64": (-INT64_MAX - 1, INT64_MAX),
+    "time.Duration": (-INT64_MAX - 1, INT64_MAX),
+}
 
 
 def check_yaml_type(setting: Setting, value: object) -> object:
@@ -133,9 +168,10 @@ def check_yaml_type(setting: Setting, value: object) -> object:
         return value
     if wanted == "[]string" and isinstance(value, list):
         return tuple(_check_element(setting, element) for element in value)
-    if wanted in ("uint", "uint64") and found == "number":
+    if wanted in _RANGES and found == "number":
         assert isinstance(value, int | float)
-        if value == int(value) and 0 <= value <= UINT64_MAX:
+        low, high = _RANGES[wanted]
+        if value == int(value) and low <= value <= high:
             return int(value)
         found = f"number {json.dumps(value)}"
     raise _wrong_type(setting, found, wanted)

@@ -1,4 +1,4 @@
-"""Settings of logs, and those that are unsafe or out of date.
+"""Settings of monitoring and logs, and those that are unsafe or out of date.
 
 Source: spec/config.md section 2.
 """
@@ -7,10 +7,37 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from etcdpy.settings import BOOLEAN, DEPRECATED, LOGGING, TEXT, TEXTS, UNSAFE, Setting
+from etcdpy.settings import (
+    BOOLEAN,
+    DEPRECATED,
+    LOGGING,
+    MONITORING,
+    TEXT,
+    TEXTS,
+    UNSAFE,
+    URLS,
+    Setting,
+)
 
 LOGGERS = ("capnslog", "zap")
 LOG_LEVELS = ("debug", "info", "warn", "error", "panic", "fatal")
+
+
+class MonitoringSettings(BaseModel):
+    """Where a member may be looked at."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    listen_metrics_urls: Annotated[
+        tuple[str, ...],
+        Setting(
+            "listen-metrics-urls",
+            URLS,
+            MONITORING,
+            "Where `/health` is served as well, beside the clients' URLs.",
+            bound="host is an IP address or localhost",
+        ),
+    ] = ()
 
 
 class LoggingSettings(BaseModel):

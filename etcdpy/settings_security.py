@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from etcdpy.settings import BOOLEAN, SECURITY, TEXT, TEXTS, Setting
+from etcdpy.settings import BOOLEAN, HOSTS, ORIGINS, SECURITY, TEXT, TEXTS, Setting
 
 _CLIENT = "client-transport-security"
 _PEER = "peer-transport-security"
@@ -183,3 +183,22 @@ class SecuritySettings(BaseModel):
             "Suites up to TLS 1.2, in Go's names, for both sides; all that are safe if empty.",
         ),
     ] = ()
+    cors: Annotated[
+        tuple[str, ...],
+        Setting(
+            "cors",
+            ORIGINS,
+            SECURITY,
+            "Origins whose pages may read answers; `*` is any.",
+            bound="each needs a port",
+        ),
+    ] = ("*",)
+    host_whitelist: Annotated[
+        tuple[str, ...],
+        Setting(
+            "host-whitelist",
+            HOSTS,
+            SECURITY,
+            "Names that a request without TLS may ask for in its Host header; `*` is any.",
+        ),
+    ] = ("*",)

@@ -21,13 +21,17 @@ from etcdpy.config import FIELDS, Field, replace_wildcard_host
 from etcdpy.errors import ConfigError
 from etcdpy.settings import (
     BOOLEAN,
+    LISTS_IN_TEXT,
     TEXT,
     URLS,
     Kind,
+    Setting,
     check_yaml_type,
     flag_to_env,
     json_type,
 )
+from etcdpy.settings_ignored import KINDS as KINDS_WITHOUT_EFFECT
+from etcdpy.settings_ignored import WITHOUT_EFFECT
 from etcdpy.urls import UrlError, go_quote
 
 HELP = frozenset({"h", "help"})
@@ -63,6 +67,7 @@ _BY_FLAG: dict[str, Field] = {row.setting.flag: row for row in FIELDS}
 _BY_KEY: dict[str, Field] = {row.setting.key: row for row in FIELDS}
 _KINDS: dict[str, Kind] = {
     **{flag: row.setting.kind for flag, row in _BY_FLAG.items()},
+    **KINDS_WITHOUT_EFFECT,
     **dict.fromkeys(IGNORED_FLAGS, Kind("ignored", "bool", str)),
     VERSION_FLAG: BOOLEAN,
     CONFIG_FILE_FLAG: TEXT,
@@ -101,9 +106,17 @@ class CommandLine:
         kind = _KINDS[flag]
         if flag in IGNORED_FLAGS:
             pkg_flags_log.warning('flag "-%s" is no longer supported - ignoring.', flag)
+        elif flag in WITHOUT_EFFECT:
+            kind.parse(text)
+            if flag not in self.given:
+                _warn_of_no_effect(f"--{flag}", flag)
         elif not (kind is URLS and text == ""):  # an empty list leaves the default
             self.values[flag] = kind.parse(text)
         self.given.add(flag)
+
+
+def _warn_of_no_effect(name: str, flag: str) -> None:
+    log.warning('"%s" has no effect: %s', name, WITHOUT_EFFECT[flag])
 
 
 def read_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -214,12 +227,17 @@ def values_of_file(path: str) -> dict[str, object]:
     given = _flatten(document)
     values: dict[str, object] = {}
     for key in sorted(given):
-        row = _BY_KEY.get(key.lower())  # Go's decoder does not mind the case of a key
+        name = key.lower()  # Go's decoder does not mind the case of a key
+        row = _BY_KEY.get(name)
+        if name in WITHOUT_EFFECT:
+            check_yaml_type(Setting(name, _KINDS[name], "", ""), given[key])
+            _warn_of_no_effect(key, name)
+            continue
         if row is None:
             log.warning('the configuration file sets "%s", which is ignored', key)
             continue
         value = check_yaml_type(row.setting, given[key])
-        if row.setting.kind is not URLS:
+        if row.setting.kind not in LISTS_IN_TEXT:
             values[row.name] = value
         elif value:
             values[row.name] = _read_file_urls(row, str(value))

@@ -14,6 +14,7 @@ from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.expirer import SYNC_LIMIT
 from etcdpy.listeners import open_listeners
 from etcdpy.member import Member
+from etcdpy.serving import Listeners
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 from etcdpy.tree.command import Command, CommandKind
@@ -38,7 +39,7 @@ async def running(path: Path, **settings: object) -> AsyncIterator[Member]:
     try:
         member = Member(config, await start_up(config, data_dir))
         try:
-            await member.start(open_listeners(ANY_PORT), open_listeners(ANY_PORT))
+            await member.start(Listeners(open_listeners(ANY_PORT), open_listeners(ANY_PORT)))
             await until(lambda: member.cluster_version is not None)
             yield member
         finally:

@@ -203,11 +203,38 @@ def test_a_file_need_not_say_what_to_advertise(tmp_path: Path) -> None:
 def test_an_unknown_key_is_ignored_but_not_in_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert from_file(tmp_path, "cors: x\nname: a\n5: b\nproxy: null\n") == {"name": "a"}
+    assert from_file(tmp_path, "bogus: x\nname: a\n5: b\nproxy: null\n") == {"name": "a"}
     assert caplog.messages == [
         'the configuration file sets "5", which is ignored',
-        'the configuration file sets "cors", which is ignored',
+        'the configuration file sets "bogus", which is ignored',
     ]
+
+
+def test_lists_in_a_file_are_one_text(tmp_path: Path) -> None:
+    text = "cors: http://b:1,http://a:1\nhost-whitelist: b,a,b\nlisten-metrics-urls: http://c:1\n"
+    assert from_file(tmp_path, text) == {
+        "cors": ("http://a:1", "http://b:1"),
+        "host_whitelist": ("a", "b"),
+        "listen_metrics_urls": ("http://c:1",),
+    }
+    assert from_file(tmp_path, "cors: ''\nhost-whitelist: ''\n") == {}
+    assert from_file(tmp_path, "cors: '*'\n") == {"cors": ("*",)}
+
+
+def test_what_has_no_effect_is_checked_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [
+        '"--max-txn-ops" has no effect: it is for etcd\'s v3 API, which is not there',
+        '"--enable-pprof" has no effect: it profiles programs that are written in Go',
+    ]
+    line = sources.read_command_line(["--max-txn-ops=1", "--max-txn-ops=2", "--enable-pprof"])
+    assert sources.values_of_command_line(line) == {}
+    assert caplog.messages == said
+    caplog.clear()
+    assert from_file(tmp_path, "max-txn-ops: 1\nenable-pprof: true\n") == {}
+    assert caplog.messages == [text.replace("--", "") for text in reversed(said)]
+    assert file_refusal(tmp_path, "max-txn-ops: x").endswith("max-txn-ops of type uint")
 
 
 def test_the_maps_of_a_file_hold_settings_of_tls(

@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from etcdpy.errors import EtcdError
 from etcdpy.http import keys, wire
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
+from etcdpy.http.access import Access
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.heads import HeadReader
@@ -81,11 +82,14 @@ class HttpServer:
         limits: Limits = DEFAULT_LIMITS,
         connections_max: int = CONNECTIONS_MAX,
         raft: RaftFace | None = None,
+        access: Access | None = None,
     ) -> None:
         """`connections_max` are held at once, more of them wait to be accepted.
 
-        `raft` is for a peer port; without it there is nothing under /raft.
+        `raft` is for a peer port; without it there is nothing under /raft.  With `access` the
+        lines of `cors` are those that it has for each request.
         """
+        self._access = access
         self._backend = backend
         self._traffic = backend.monitor.traffic
         self._raft = raft
@@ -224,6 +228,12 @@ class HttpServer:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
             return connection.refuse(400)
+        if self._access is not None:
+            host = request.headers.get("Host", "")
+            connection.cors = self._access.cors_for(request.headers.get("Origin", ""))
+            refusal = None if connection.arrival.is_tls else self._access.find_refusal(host)
+            if refusal is not None:
+                return connection.respond(refusal, _frame_unread(request, connection, framing))
         if isinstance(match, Match) and match.route.is_raft:
             return await self._serve_raft(request, match.path, connection, framing)
         if isinstance(match, Response):

@@ -10,11 +10,17 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
-CORS = (
-    b"Access-Control-Allow-Headers: accept, content-type, authorization\r\n"
-    b"Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"
-    b"Access-Control-Allow-Origin: *\r\n"
-)
+
+def cors_lines(origin: str) -> bytes:
+    """Return the lines that let pages of `origin` read an answer."""
+    return (
+        b"Access-Control-Allow-Headers: accept, content-type, authorization\r\n"
+        b"Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"
+        b"Access-Control-Allow-Origin: %b\r\n"
+    ) % origin.encode("utf-8", "surrogateescape")
+
+
+CORS = cors_lines("*")
 JSON_TYPE = b"Content-Type: application/json\r\n"
 TEXT_TYPE = b"Content-Type: text/plain; charset=utf-8\r\n"
 NOSNIFF = b"X-Content-Type-Options: nosniff\r\n"
