@@ -60,8 +60,7 @@ _QUEUES = (
     Family(
         "etcdpy_queue_length",
         _GAUGE,
-        "What waits before a part: proposals, messages and reads before the next batch;"
-        " quorum_reads for a quorum; applies for their entry; tasks are requests being served.",
+        "What waits, by what it is: proposals, messages, reads, quorum_reads, requests.",
         ("part",),
     ),
     Family("etcdpy_peer_queue_messages", _GAUGE, "Messages that wait for a member.", ("To",)),
