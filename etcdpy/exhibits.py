@@ -15,6 +15,7 @@ from typing import Any
 from etcdpy import ETCD_VERSION, __version__, logs, machine
 from etcdpy.apply import Applications
 from etcdpy.bootstrap import RaftStorage
+from etcdpy.clocks import ClockWatch
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import Role
 from etcdpy.consensus.progress import ProgressState
@@ -64,6 +65,7 @@ class Parts:
     snapshotter: Snapshotter
     stats: ServerStats
     disk: DiskFigures
+    clocks: ClockWatch
     servers: dict[str, HttpServer] = field(default_factory=dict)  # by who comes there
     traffic: Traffic = field(default_factory=Traffic)
     probes: Probes = field(default_factory=Probes)
@@ -180,6 +182,9 @@ def _show_peers(parts: Parts, text: Exposition) -> None:
         ):
             text.put(name, count, remote)
         text.put_durations("etcd_network_peer_round_trip_time_seconds", peer.round_trips, remote)
+    for member_id, difference_ns in sorted(parts.clocks.differences_ns.items()):
+        difference_s = difference_ns / 1_000_000_000
+        text.put("etcdpy_clock_difference_seconds", difference_s, f"{member_id:x}")
     refusals = parts.transport.counters
     for name, causes in (
         ("etcdpy_peer_refusals_total", refusals.rejected),

@@ -17,6 +17,7 @@ from typing import Any
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
 from etcdpy.bootstrap import StartUp
+from etcdpy.clocks import ClockWatch
 from etcdpy.cluster import Cluster
 from etcdpy.config import Config
 from etcdpy.consensus.driver import Driver
@@ -123,7 +124,7 @@ class Member:
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
         self.authority = Authority(self)
-        self.monitor = self._make_telemetry(disk or DiskFigures())
+        self.monitor = self._make_telemetry(disk or DiskFigures(), tls)
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -181,7 +182,7 @@ class Member:
             on_fatal=self._fail,
         )
 
-    def _make_telemetry(self, disk: DiskFigures) -> Telemetry:
+    def _make_telemetry(self, disk: DiskFigures, tls: MemberTls) -> Telemetry:
         parts = Parts(
             self.member_id,
             self._driver,
@@ -192,6 +193,7 @@ class Member:
             self._snapshotter,
             self._stats,
             disk,
+            ClockWatch(self._transport, tls.dialing),
         )
         heartbeat_s = self._config.heartbeat_interval_ms / 1000
         return Telemetry(parts, heartbeat_s=heartbeat_s, metrics=self._config.metrics)
@@ -236,7 +238,7 @@ class Member:
             timer.cancel()
         self._timers.clear()
         self._versions.stop()
-        self.monitor.stop()
+        await self.monitor.stop()
         self._early_election.stop()
         self._cluster.stop()
         await self._servers.stop_clients(0.0 if self.failed.done() else self._request_timeout_s)

@@ -51,15 +51,17 @@ class Telemetry:
         return self._parts.traffic
 
     def start(self, **servers: HttpServer) -> None:
-        """Begin to watch the loop, the collector, and the servers, named by who comes there."""
+        """Begin to watch loop, collector and clocks, and the servers, by who comes there."""
         self._parts.servers.update(servers)
         self._parts.loop.start(self._heartbeat_s, self._look)
         self._parts.collector.start()
+        self._parts.clocks.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End it; harmless when it never began."""
         self._parts.loop.stop()
         self._parts.collector.stop()
+        await self._parts.clocks.stop()
 
     def render_metrics(self) -> bytes:
         """Return the text of `/metrics`."""

@@ -22,6 +22,7 @@ from tests.test_member import put, run, running, until
 NEEDS_MORE = {
     *(name for name in FAMILIES if name.startswith(("etcd_network_", "etcdpy_peer_"))),
     *(name for name in FAMILIES if name.startswith("etcd_http_")),
+    "etcdpy_clock_difference_seconds",
     "etcdpy_raft_follower_lag_entries",
     "etcdpy_log_lines_total",
 }

@@ -7,6 +7,7 @@ Source: spec/cluster.md section 6, spec/watch.md section 5.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
 from etcdpy.tls import ServerTls
+
+log = logging.getLogger("etcdpy.http.app")
 
 DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
@@ -223,6 +226,8 @@ class HttpServer:
         if expectation and not _expects_continue(expectation):
             close = b"Connection: close\r\n" if is_http10 else b""
             return connection.respond(Response(417, close, b"", True, True), framing)
+        if log.isEnabledFor(logging.DEBUG) and self._routes.has_cors:
+            log.debug("[%s] %s remote:%s", method, request.raw_path, _remote(request))
         raw_target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
             match = self._routes.resolve(method, raw_target)
@@ -382,6 +387,15 @@ def _caller(request: web.BaseRequest, connection: Connection) -> Caller:
     if not raw and not names:
         return ANONYMOUS
     return Caller(raw[0][1] if raw else b"", names)
+
+
+def _remote(request: web.BaseRequest) -> str:
+    """Return where a request comes from as etcd's log shows it."""
+    address = request.transport.get_extra_info("peername") if request.transport else None
+    if not isinstance(address, tuple):
+        return "@"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{host}:{address[1]}"
 
 
 def _expects_continue(expectation: str) -> bool:

@@ -120,6 +120,12 @@ _PEERS = (
         "etcdpy_peer_dials_failed_total", _COUNTER, "Failed attempts to open a stream.", ("To",)
     ),
     Family(
+        "etcdpy_clock_difference_seconds",
+        _GAUGE,
+        "How much the clock of a member is ahead of this one's.",
+        ("To",),
+    ),
+    Family(
         "etcdpy_peer_refusals_total",
         _COUNTER,
         "Requests and streams of members, and of strangers, that were refused, by cause.",

@@ -3,6 +3,8 @@
 Source: spec/observability.md section 4.
 """
 
+import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -105,3 +107,15 @@ def test_a_slow_request_is_said_once_a_second_with_how_many_there_were(
         'request "method:GET path:/v2/keys/b\ufffd" took too long (1.000000001s) to execute,'
         " and 2 others before it",
     ]
+
+
+@pytest.mark.parametrize(("level", "is_said"), [(logging.DEBUG, True), (logging.INFO, False)])
+def test_each_request_is_said_to_who_wants_to_know_everything(
+    server: ServerThread, caplog: pytest.LogCaptureFixture, level: int, is_said: bool
+) -> None:
+    with caplog.at_level(level, "etcdpy.http.app"):
+        ask(server, ("GET", "/v2/keys/a?recursive=true", None))
+    said = [text for text in caplog.messages if text.startswith("[GET] ")]
+    assert len(said) == is_said
+    for text in said:
+        assert re.fullmatch(r"\[GET\] /v2/keys/a\?recursive=true remote:127\.0\.0\.1:\d+", text)
