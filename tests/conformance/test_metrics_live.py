@@ -14,8 +14,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from etcdpy.metrics.etcd import ETCD
+from tests.conformance.side_by_side import Pair, running_pair
 from tests.harness.cluster import Cluster
 from tests.harness.process import Kind, Member, wait_until
+from tests.http.rawsocket import request
 
 pytestmark = [
     pytest.mark.live,
@@ -179,3 +181,71 @@ def test_variables_tell_the_same_of_raft(member: Member) -> None:
     assert status["progress"][me]["state"] == "StateReplicate"
     assert status["commit"] == status["applied"] == status["progress"][me]["match"]
     assert {"Alloc", "Sys", "NumGC", "PauseTotalNs"} <= set(values["memstats"])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with running_pair(tmp_path_factory.mktemp("pair")) as two:
+        yield two
+
+
+OTHER_METHODS = ("HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO")
+
+
+@pytest.mark.parametrize("method", OTHER_METHODS)
+@pytest.mark.parametrize(
+    "path", ["/debug/vars", "/debug/vars/", "/debug", "/debug/pprof/", "/config/local", "/metrics/"]
+)
+def test_what_is_not_there_is_refused_alike(pair: Pair, method: str, path: str) -> None:
+    ours, theirs = pair.ask(request(method.encode(), path.encode()))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("method", ["GET", *OTHER_METHODS])
+def test_metrics_have_the_same_head(pair: Pair, method: str) -> None:
+    ours, theirs = pair.ask(request(method.encode(), b"/metrics"), is_length_fixed=False)
+    assert ours.partition("\r\n\r\n")[0] == theirs.partition("\r\n\r\n")[0]
+    assert bool(ours.partition("\r\n\r\n")[2]) == bool(theirs.partition("\r\n\r\n")[2])
+
+
+LEVELS = (
+    b'{"Level":"DEBUG"}',
+    b'{"level":"d"}',
+    b'{"LEVEL":"Warning"}',
+    b'{"Level":"3"} and more',
+    b'{"Level":"foo"}',
+    b'{"Level":"WARN"}',
+    b'{"Level":"<\xff\xc3\xbc>"}',
+    b'{"Level":"c","level":"nope"}',
+    b'{"Level":"nope","level":null}',
+    b'{"Level":null}',
+    b'{"Level":5}',
+    b'{"Level":["INFO"]}',
+    b"{}",
+    b"null",
+    b"[]",
+    b"x",
+    b'"INFO"',
+    b"",
+    b'{"Level":"INFO"',
+    b'{"Level":"INFO"}',
+)
+
+
+@pytest.mark.parametrize("body", LEVELS, ids=repr)
+def test_levels_are_taken_and_refused_alike(pair: Pair, body: bytes) -> None:
+    ours, theirs = pair.ask(request(b"PUT", b"/config/local/log?x=1", body=body))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
+def test_a_level_is_only_put(pair: Pair, method: str) -> None:
+    ours, theirs = pair.ask(request(method.encode(), b"/config/local/log"))
+    assert ours == theirs
+
+
+def test_a_compressed_answer_says_so_alike(pair: Pair) -> None:
+    data = request(b"HEAD", b"/metrics", b"Accept-Encoding: deflate, gzip;q=1.0\r\n")
+    ours, theirs = pair.ask(data)
+    assert ours == theirs
+    assert "Content-Encoding: gzip" in ours
