@@ -154,12 +154,13 @@ def test_a_full_or_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) 
 
     gone = Gone()
     monkeypatch.setattr(sys, "stderr", gone)
-    root = logging.getLogger()
-    before = list(root.handlers)
+    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
+    before = (list(root.handlers), ours.level)
     logs.setup()
     try:
         logging.getLogger("etcdpy.embed").error("x")
         gone.close()
         logging.getLogger("etcdpy.embed").error("x")
     finally:
-        root.handlers = before
+        root.handlers = before[0]
+        ours.setLevel(before[1])

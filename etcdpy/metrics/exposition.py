@@ -75,8 +75,10 @@ class Histogram:
 
     def observe(self, value: int) -> None:
         """Count one value; one below zero, as a clock that is set back gives it, as zero."""
-        if value <= 0:
+        if value <= self._first:  # what is fast shall be counted fast
             self.counts[0] += 1
+            if value > 0:
+                self.total += value
             return
         slot = ((value - 1) // self._first).bit_length()
         self.counts[min(slot, self._last)] += 1
