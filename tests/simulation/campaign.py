@@ -6,6 +6,7 @@ Apart from `__main__`, which a worker cannot import.
 import gc
 import time
 from collections.abc import Iterator
+from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -52,5 +53,11 @@ def results(jobs: Iterator[Job], processes: int) -> Iterator[Summary]:
         return
     with get_context("spawn").Pool(processes) as pool:
         # Few at a time, so that a time limit is one: a pool would take all jobs at once.
-        while batch := [job for job, _ in zip(jobs, range(8 * processes), strict=False)]:
+        for batch in batches(jobs, 8 * processes):
             yield from pool.imap_unordered(do, batch)
+
+
+def batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
+    """Yield all jobs, `size` at a time, each taken only when its batch is asked for."""
+    while batch := list(islice(jobs, size)):
+        yield batch

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.simulation.campaign import Job, batches
 from tests.simulation.plan import draw_plan
 from tests.simulation.run import run
 
@@ -81,3 +82,9 @@ def test_runs_see_the_rare() -> None:
         "snapshots installed",
         "snapshots sent",
     }
+
+
+def test_a_campaign_leaves_out_no_seed() -> None:
+    jobs = [Job(seed, 2000, 0) for seed in range(40)]
+    taken = [job for batch in batches(iter(jobs), 16) for job in batch]
+    assert taken == jobs
