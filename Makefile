@@ -24,8 +24,16 @@ PYTEST := $(BIN)/python -m pytest
 run: $(RUN_STAMP)
 	@exec $(BIN)/etcdpy $(ARGS)
 
-cluster: $(DEV_STAMP)
-	@PATH="$(abspath $(BIN)):$$PATH" exec $(BIN)/honcho start $(ARGS)
+# One member's end is not the others'; Ctrl-C ends all.
+cluster: $(RUN_STAMP)
+	@PATH="$(abspath $(BIN)):$$PATH"; members=; \
+	trap 'kill $$members 2>/dev/null; wait; exit 0' INT TERM; \
+	while IFS= read -r line; do \
+	    case $$line in '#'*) continue;; esac; name=$${line%%:*}; \
+	    eval "$${line#*: } >>$$name.log 2>&1 &"; members="$$members $$!"; \
+	    echo "$$name has process id $$! and writes to $$name.log"; \
+	done <Procfile; \
+	wait
 
 test: $(DEV_STAMP)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak" $(ARGS)
