@@ -200,6 +200,7 @@ def _show_raft(parts: Parts, text: Exposition) -> None:
     text.put("etcdpy_raft_term", status.term)
     text.put("etcdpy_raft_log_first_index", storage.first_index())
     text.put("etcdpy_raft_log_last_index", storage.last_index())
+    text.put("etcdpy_raft_log_last_term", storage.term(storage.last_index()))
     text.put("etcdpy_raft_snapshot_index", storage.snapshot_meta().index)
     text.put("etcdpy_raft_elections_started_total", counters.elections_started)
     text.put("etcdpy_raft_proposals_dropped_total", counters.proposals_dropped)
@@ -285,7 +286,7 @@ def _memory_figures(parts: Parts) -> dict[str, int]:
     """Return of Go's figures those that mean something here, under the names that they have."""
     memory = machine.find_memory()
     figures = {
-        "NumGC": sum(generation["collections"] for generation in gc.get_stats()),
+        "NumGC": sum(parts.collector.pauses.counts),
         "PauseTotalNs": parts.collector.pauses.total,
     }
     if memory is not None:

@@ -116,6 +116,9 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
             start.cluster_id,
             hard_state.commit,
         )
+        last_index = start.storage.last_index()
+        last_term = start.storage.term(last_index)
+        server_log.info("the log ends at index %d of term %d", last_index, last_term)
     server_log.info(
         "starting server... [version: %s, cluster version: to_be_decided]", ETCD_VERSION
     )

@@ -79,6 +79,8 @@ def test_writes_move_the_indexes(tmp_path: Path) -> None:
                 "etcdpy_raft_batch_proposals_sum",
             ):
                 assert after[name, ""] == before[name, ""] + 10, name
+            term = after["etcdpy_raft_term", ""]
+            assert after["etcdpy_raft_log_last_term", ""] == term
             writes = ("etcd_debugging_store_writes_total", "action=set")
             assert after[writes] == before[writes] + 10
 

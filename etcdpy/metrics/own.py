@@ -18,6 +18,7 @@ _RAFT = (
     Family("etcdpy_raft_term", _GAUGE, "The current term."),
     Family("etcdpy_raft_log_first_index", _GAUGE, "First log entry that is not compacted."),
     Family("etcdpy_raft_log_last_index", _GAUGE, "Last log entry on this member's disk."),
+    Family("etcdpy_raft_log_last_term", _GAUGE, "Term of that entry."),
     Family("etcdpy_raft_snapshot_index", _GAUGE, "Last log entry in the newest snapshot."),
     Family("etcdpy_raft_elections_started_total", _COUNTER, "Campaigns of this member."),
     Family(

@@ -141,6 +141,7 @@ def test_the_page_has_rows_for_no_other_metric() -> None:
 def test_every_metric_of_ours_that_all_see_is_on_the_dashboard_or_named_as_a_detail() -> None:
     shown = {name_of(name) for expression in EXPRESSIONS for name in _METRIC.findall(expression)}
     details = {
+        "etcdpy_raft_log_last_term",
         "etcdpy_raft_snapshot_index",
         "etcdpy_raft_forwards_refused_total",
         "etcdpy_raft_changes_refused_total",
