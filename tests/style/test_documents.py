@@ -22,10 +22,14 @@ _PERSONAL = re.compile(r"(?<![\w.:/-])/(?:home|root|work|Users)/\w")
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 _TARGET = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
-#: Flags that are no settings.
+#: Flags that are no settings, and those of clients.
 OTHER_FLAGS = {
+    "ca-file",
+    "cacert",
+    "cert",
     "data-urlencode",
     "endpoints",
+    "key",
     "no-cache",
     "user",
     "version",
