@@ -34,7 +34,7 @@ class MonitoringSettings(BaseModel):
             "listen-metrics-urls",
             URLS,
             MONITORING,
-            "Where `/health` is served as well, beside the clients' URLs.",
+            "Where `/metrics` and `/health` are served as well, beside the clients' URLs.",
             bound="host is an IP address or localhost",
         ),
     ] = ()
