@@ -69,8 +69,8 @@ def test_promises_are_kept(tmp_path: Path, group: str) -> None:
     seed = draw_seed()
     with again(seed):
         tally = run_round(Kind.ETCDPY, tmp_path, short_plan(seed, *GROUPS[group]))
-        assert tally.outcomes["acknowledged"] > 100, tally
-        assert tally.events > 100, tally
+        assert tally.outcomes["acknowledged"] > 10, tally
+        assert tally.events > 10, tally
         assert tally.installs or Fault.HOLD_BACK not in GROUPS[group][1], tally
 
 

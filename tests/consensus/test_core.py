@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from etcdpy.consensus import proposals
+from etcdpy.consensus import proposals, replication
 from etcdpy.consensus.core import HANDLERS, Raft
 from etcdpy.consensus.messages import (
     KINDS_AFTER_PERSIST,
@@ -193,3 +193,12 @@ def test_a_transfer_goes_on_while_another_member_is_added() -> None:
     cluster.settle()
     assert cluster[1].state.conf.learners == (9,)
     assert cluster[1].state.transfer_to == 3
+
+
+def test_what_is_durable_counts_once() -> None:
+    cluster = Cluster.of(3)
+    cluster.elect(1)
+    state = cluster[1].state
+    before = (state.log.commit, state.progress[1].match)
+    replication.own_persisted(state)
+    assert (state.log.commit, state.progress[1].match) == before

@@ -605,3 +605,34 @@ def test_a_write_that_fails_while_stopping_is_told() -> None:
         await asyncio.get_running_loop().shutdown_default_executor()
 
     run(main)
+
+
+def test_a_member_that_is_told_to_campaigns_without_waiting() -> None:
+    async def main() -> None:
+        rig = Rig(bootstrapped([1, 2, 3]))
+        rig.driver.start()
+        await rig.until(lambda: rig.driver.status.applied == 3)
+        rig.driver.campaign()
+        await rig.until(lambda: rig.soft_states)
+        assert rig.driver.status.role is Role.PRE_CANDIDATE
+        assert rig.driver.status.term == 1  # a pre-vote begins no term
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_what_waits_is_told() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        await rig.propose_and_hold(b"a")
+        rig.driver.propose(b"b")
+        read = rig.driver.read_index()
+        backlog = rig.driver.backlog
+        assert (backlog.proposals, backlog.new_reads) == (1, 1)
+        rig.storage.gate.set()
+        await read
+        await rig.until_applied(2)
+        assert sum(rig.driver.backlog) == 0
+        await rig.driver.stop()
+
+    run(main)

@@ -185,8 +185,7 @@ class Stage:
         member.snapshots = []
 
     def do_campaign(self, words: list[str], options: dict[str, str]) -> None:
-        self.members[int(words[0])].core.campaign()
-        self._run(words[0])
+        self._run(words[0], Batch(must_campaign=True))
 
     def do_tick(self, words: list[str], options: dict[str, str]) -> None:
         for _ in range(int(words[1]) if len(words) > 1 else 1):
