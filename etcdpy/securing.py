@@ -56,12 +56,7 @@ def secure_peers(config: Config) -> tuple[ServerTls | None, ClientTls]:
     if not settings.is_empty:
         log.info("peerTLS: %s", settings)
     _warn_of_plain(urls, settings, "peer", "peer-")
-    for url in urls:
-        if _is_tls(url) and settings.is_empty:
-            raise ConfigError(
-                f"cannot listen on TLS for {parse_url(url).host}:"
-                " KeyFile and CertFile are not presented"
-            )
+    _check_certificate_for(urls, settings)
     dialing = ClientTls(settings)
     try:
         if settings.is_empty:
@@ -98,12 +93,7 @@ def secure_clients(config: Config) -> ServerTls | None:
             )
     if not settings.is_empty:
         log.info("ClientTLS: %s", settings)
-    for url in config.listen_metrics_urls:
-        if _is_tls(url) and settings.is_empty:
-            raise ConfigError(
-                f"cannot listen on TLS for {parse_url(url).host}:"
-                " KeyFile and CertFile are not presented"
-            )
+    _check_certificate_for(config.listen_metrics_urls, settings)
     if not any(map(_is_tls, urls + config.listen_metrics_urls)):
         return None
     try:
@@ -114,6 +104,16 @@ def secure_clients(config: Config) -> ServerTls | None:
 
 def _is_tls(url: str) -> bool:
     return parse_url(url).scheme in TLS_SCHEMES
+
+
+def _check_certificate_for(urls: Sequence[str], settings: TlsSettings) -> None:
+    """Refuse a URL that asks for TLS where there is no certificate."""
+    for url in urls:
+        if _is_tls(url) and settings.is_empty:
+            raise ConfigError(
+                f"cannot listen on TLS for {parse_url(url).host}:"
+                " KeyFile and CertFile are not presented"
+            )
 
 
 def _check_ciphers(names: Sequence[str]) -> None:
@@ -127,8 +127,7 @@ def _sign_ourselves(
 ) -> TlsSettings:
     """Return settings with a certificate that this member has made.  Raises: ConfigError."""
     if not settings.is_empty:
-        prefix = "peer" if side == "peer" else "client"
-        log.warning("ignoring %s auto TLS since certs given", prefix)
+        log.warning("ignoring %s auto TLS since certs given", side)
         return settings
     directory = Path(config.data_dir) / "fixtures" / side
     made = make_self_signed(directory, [parse_url(url).host for url in urls])
