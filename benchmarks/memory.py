@@ -1,10 +1,9 @@
 """How much memory a server takes: proportional set size of all its processes."""
 
 import contextlib
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from benchmarks.background import Background
 
 MIB = 1024 * 1024
 SAMPLE_EVERY_S = 0.5
@@ -34,14 +33,13 @@ def pss_bytes(leader: int) -> int:
     return total
 
 
-class PeakMemory:
+class PeakMemory(Background):
     """Samples a server's memory in a thread while the block runs; `peak_bytes` is the highest."""
 
     def __init__(self, pid: int) -> None:
         self.peak_bytes = 0
         self._pid = pid
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
 
     def _run(self) -> None:
         while not self._ending.wait(SAMPLE_EVERY_S):
@@ -50,16 +48,5 @@ class PeakMemory:
     def _sample(self) -> None:
         self.peak_bytes = max(self.peak_bytes, pss_bytes(self._pid))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
+    def _ended(self) -> None:
         self._sample()

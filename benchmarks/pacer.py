@@ -7,11 +7,11 @@ writes that fall into it.
 
 import asyncio
 import re
-import threading
 import time
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from benchmarks.background import Background
 
 PATH = "/v2/keys/paced"
 VALUE = "v" * 256
@@ -67,7 +67,7 @@ class Pool:
             writer.close()
 
 
-class Pacer:
+class Pacer(Background):
     """Writes one key through each of `urls`, `per_s` times a second, while the block runs.
 
     `writes` holds what was acknowledged, in the order of the answers; read it at any time.
@@ -80,10 +80,12 @@ class Pacer:
         self._urls = urls
         self._pause_s = 1 / per_s
         self._drain_s = drain_s
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        super().__init__()
 
-    async def _run(self) -> None:
+    def _run(self) -> None:
+        asyncio.run(self._write_until_ended())
+
+    async def _write_until_ended(self) -> None:
         pools = [Pool(url) for url in self._urls]
         waiting: set[asyncio.Task[None]] = set()
         due_s = time.perf_counter()
@@ -113,19 +115,6 @@ class Pacer:
             self.writes.append(Write(due_s, time.perf_counter()))
         else:
             self.failures += 1
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
 
 
 def delays_ms(writes: list[Write], from_s: float, to_s: float) -> list[float]:

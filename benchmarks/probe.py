@@ -1,12 +1,10 @@
 """A client that asks again and again and keeps how long each answer took: pauses show here."""
 
 import http.client
-import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
+from benchmarks.background import Background
 from tests.harness.client import Connection, NotSentError
 
 PAUSE_S = 0.002
@@ -26,15 +24,14 @@ def quantile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-class Probe:
+class Probe(Background):
     """GETs and PUTs one small key by turns in a thread while the block runs."""
 
     def __init__(self, url: str) -> None:
         self.delays = Delays()
         self.failures = 0
         self._connection = Connection(url, deadline_s=60.0)
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
 
     def _run(self) -> None:
         while not self._ending.wait(PAUSE_S):
@@ -49,16 +46,5 @@ class Probe:
         self._connection.request(method, "/v2/keys/probe", form)
         return (time.perf_counter() - start) * 1000
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
+    def _ended(self) -> None:
         self._connection.close()
