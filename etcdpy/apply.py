@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
-from etcdpy.http.gojson import format_duration
+from etcdpy.http.gojson.writer import format_duration
 from etcdpy.logs import fields
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind

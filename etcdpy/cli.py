@@ -14,11 +14,12 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process, sources
-from etcdpy.config import FIELDS, Config, Field
+from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process
 from etcdpy.errors import ConfigError, FatalError
-from etcdpy.settings import flag_to_env
-from etcdpy.settings_ignored import WITHOUT_EFFECT
+from etcdpy.settings import sources
+from etcdpy.settings.config import FIELDS, Config, Field
+from etcdpy.settings.ignored import WITHOUT_EFFECT
+from etcdpy.settings.kinds import flag_to_env
 
 log = logging.getLogger("etcdpy.etcdmain")
 pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")

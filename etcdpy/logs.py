@@ -50,17 +50,15 @@ _SHORT_LEVELS: Mapping[str, str] = {
 #: Our modules to etcd's parts; the longest prefix counts.
 PARTS: Mapping[str, str] = {
     "etcdpy.cli": "etcdmain",
-    "etcdpy.sources": "etcdmain",
     "etcdpy.member": "etcdserver",
     "etcdpy.apply": "etcdserver",
     "etcdpy.etcdserver.api.etcdhttp": "etcdserver/api/etcdhttp",
-    "etcdpy.bootstrap": "etcdserver",
+    "etcdpy.startup": "etcdserver",
     "etcdpy.consensus": "raft",
     "etcdpy.store": "wal",
     "etcdpy.store.snapshots": "snap",
     "etcdpy.http": "etcdserver/api/v2http",
     "etcdpy.http.peers": "rafthttp",
-    "etcdpy.http.transport": "rafthttp",
 }
 
 #: The logger above all of ours.

@@ -16,41 +16,41 @@ from typing import Any
 
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
-from etcdpy.bootstrap import StartUp
-from etcdpy.clocks import ClockWatch
-from etcdpy.cluster import Cluster
-from etcdpy.config import Config
+from etcdpy.clustering.clocks import ClockWatch
+from etcdpy.clustering.failover import EarlyElection
+from etcdpy.clustering.handover import hand_over
+from etcdpy.clustering.members import Cluster
+from etcdpy.clustering.reconfiguration import Reconfiguration, Surroundings
+from etcdpy.clustering.trouble import TimeoutCauses
+from etcdpy.clustering.versions import VersionMonitor
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
-from etcdpy.disk import DiskFigures
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
-from etcdpy.exhibits import Parts
 from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
-from etcdpy.failover import EarlyElection
-from etcdpy.handover import hand_over
 from etcdpy.http.app import CONNECTIONS_MAX
-from etcdpy.http.auth_access import Authority
-from etcdpy.http.auth_store import File
+from etcdpy.http.auth.access import Authority
+from etcdpy.http.auth.store import File
 from etcdpy.http.backend import RaftStatus
-from etcdpy.http.peer_protocol import Identity
-from etcdpy.http.peers import RaftFace
-from etcdpy.http.transport import PeerCallbacks, PeerTransport
+from etcdpy.http.peers.port import RaftFace
+from etcdpy.http.peers.protocol import Identity
+from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
 from etcdpy.received import ReceivedSnapshots
-from etcdpy.reconfiguration import Reconfiguration, Surroundings
-from etcdpy.securing import NO_TLS, MemberTls
 from etcdpy.serving import Listeners, Servers
+from etcdpy.settings.config import Config
 from etcdpy.snapshotter import Snapshotter
-from etcdpy.stats import ServerStats
-from etcdpy.telemetry import Telemetry
+from etcdpy.startup.bootstrap import StartUp
+from etcdpy.startup.securing import NO_TLS, MemberTls
+from etcdpy.telemetry.disk import DiskFigures
+from etcdpy.telemetry.exhibits import Parts
+from etcdpy.telemetry.stats import ServerStats
+from etcdpy.telemetry.telemetry import Telemetry
 from etcdpy.tree import members
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
-from etcdpy.trouble import TimeoutCauses
-from etcdpy.versions import VersionMonitor
 
 log = logging.getLogger("etcdpy.etcdserver")
 raft_log = logging.getLogger("etcdpy.consensus")

@@ -19,19 +19,19 @@ from typing import Any
 import uvloop
 
 from etcdpy import ETCD_VERSION
-from etcdpy.bootstrap import start_up
 from etcdpy.collector import collect_seldom
-from etcdpy.config import Config
-from etcdpy.disk import DiskFigures, MeasuredFiles, MeasuredUnsyncedFiles
 from etcdpy.errors import ConfigError
 from etcdpy.http.acceptor import Listener
-from etcdpy.listeners import close_listeners, listening_address, open_listeners
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
-from etcdpy.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.serving import Listeners
+from etcdpy.settings.config import Config
+from etcdpy.startup.bootstrap import start_up
+from etcdpy.startup.listeners import close_listeners, listening_address, open_listeners
+from etcdpy.startup.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files
+from etcdpy.telemetry.disk import DiskFigures, MeasuredFiles, MeasuredUnsyncedFiles
 
 main_log = logging.getLogger("etcdpy.etcdmain")
 embed_log = logging.getLogger("etcdpy.embed")

@@ -10,10 +10,10 @@ Source: docs/architecture.md.
 import logging
 from collections.abc import Callable
 
-from etcdpy.bootstrap import RaftStorage
 from etcdpy.collector import collector_at_rest
 from etcdpy.consensus.messages import HardState, SnapshotMeta
-from etcdpy.http.snapshot_stream import SnapshotFile
+from etcdpy.http.peers.snapshot_stream import SnapshotFile
+from etcdpy.startup.bootstrap import RaftStorage
 from etcdpy.store.snapshot_file import PackedRows, SnapshotWriter
 from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree

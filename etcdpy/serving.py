@@ -8,19 +8,19 @@ Source: spec/cluster.md section 6, spec/config.md sections 5 to 7.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from etcdpy.config import Config
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.access import make_access
 from etcdpy.http.app import HttpServer
 from etcdpy.http.backend import Backend
-from etcdpy.http.peers import RaftFace
+from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.tables import (
     CLIENT_ROUTES,
     CLIENT_ROUTES_WITHOUT_V2,
     METRICS_ROUTES,
     PEER_ROUTES,
 )
-from etcdpy.securing import MemberTls
+from etcdpy.settings.config import Config
+from etcdpy.startup.securing import MemberTls
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import msgpack
 
-from etcdpy.bootstrap import RaftStorage
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import SnapshotMeta
 from etcdpy.errors import EtcdError, FatalError
 from etcdpy.metrics.etcd import DISK_BUCKETS
 from etcdpy.metrics.exposition import Histogram
+from etcdpy.startup.bootstrap import RaftStorage
 from etcdpy.store.snapshot_file import BLOCK_BYTES, PackedRows
 from etcdpy.tree.capture import Capture
 from etcdpy.tree.snapshot import Row

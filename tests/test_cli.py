@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from etcdpy import ETCD_VERSION, cli, process
-from etcdpy.config import FIELDS, Config
 from etcdpy.errors import ConfigError, FatalError
+from etcdpy.settings.config import FIELDS, Config
 
 ETCD = shutil.which("etcd")
 DEADLINE_S = 20.0

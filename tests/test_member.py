@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from etcdpy import snapshotter
-from etcdpy.bootstrap import start_up
-from etcdpy.config import Config
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.expirer import SYNC_LIMIT
-from etcdpy.listeners import open_listeners
 from etcdpy.member import Member
 from etcdpy.serving import Listeners
+from etcdpy.settings.config import Config
+from etcdpy.startup.bootstrap import start_up
+from etcdpy.startup.listeners import open_listeners
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 from etcdpy.tree.command import Command, CommandKind

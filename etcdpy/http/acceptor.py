@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from etcdpy.tls import NotAdmittedError, ServerTls, log_refusal
+from etcdpy.tls.contexts import NotAdmittedError, ServerTls, log_refusal
 
 #: Connections taken in one turn of the loop, so that a flood of them does not starve the others.
 ACCEPTS_PER_TURN_MAX = 64

@@ -28,7 +28,7 @@ from etcdpy.http.target import TargetError
 from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
-from etcdpy.tls import ServerTls
+from etcdpy.tls.contexts import ServerTls
 
 log = logging.getLogger("etcdpy.http.app")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from etcdpy.http.auth_access import Authority
-from etcdpy.http.auth_store import File
+from etcdpy.http.auth.access import Authority
+from etcdpy.http.auth.store import File
 from etcdpy.http.traffic import Traffic
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event

@@ -4,10 +4,12 @@ Neither asks who asks, as in etcd: they are for a port that only operators reach
 Source: spec/observability.md sections 5 and 6.
 """
 
-from etcdpy.http import gojson, gojson_reader, wire
+from etcdpy.http import wire
 from etcdpy.http.backend import Backend
-from etcdpy.http.gojson_fields import fields_of, string_of
-from etcdpy.http.gojson_reader import JsonError
+from etcdpy.http.gojson import reader as gojson_reader
+from etcdpy.http.gojson import writer as gojson
+from etcdpy.http.gojson.fields import fields_of, string_of
+from etcdpy.http.gojson.reader import JsonError
 from etcdpy.http.wire import Request, Response
 
 LOG_LEVEL_PATH = b"/config/local/log"

@@ -6,7 +6,7 @@ Source: spec/keys.md section 8, spec/errors.md.
 """
 
 from etcdpy.errors import ERROR_TEXTS, EtcdError
-from etcdpy.http.gojson import format_time, quote
+from etcdpy.http.gojson.writer import format_time, quote
 from etcdpy.tree.event import (
     COMPARE_AND_DELETE,
     COMPARE_AND_SWAP,

@@ -3,8 +3,8 @@
 Source: spec/observability.md section 2, spec/members.md section 6.
 """
 
-from etcdpy.http import gojson
 from etcdpy.http.backend import Backend
+from etcdpy.http.gojson import writer as gojson
 from etcdpy.http.wire import NOSNIFF, TEXT_TYPE, Request, Response
 
 

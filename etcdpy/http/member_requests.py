@@ -9,9 +9,9 @@ Source: spec/members.md sections 3 and 3.1.
 import re
 from typing import NamedTuple
 
-from etcdpy.http import gojson_reader
-from etcdpy.http.gojson_fields import StringList, fields_of
-from etcdpy.http.gojson_reader import JsonError, Value
+from etcdpy.http.gojson import reader as gojson_reader
+from etcdpy.http.gojson.fields import StringList, fields_of
+from etcdpy.http.gojson.reader import JsonError, Value
 from etcdpy.http.wire import Request
 from etcdpy.urls import UrlError, parse_urls
 

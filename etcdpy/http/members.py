@@ -7,10 +7,11 @@ import logging
 from typing import Any, NamedTuple
 
 from etcdpy.errors import ReconfigurationError
-from etcdpy.http import failures, gojson, member_requests, wire
+from etcdpy.http import failures, member_requests, wire
 from etcdpy.http.backend import Backend
+from etcdpy.http.gojson import writer as gojson
 from etcdpy.http.member_requests import PREFIX, Change, RequestError
-from etcdpy.http.peer_protocol import PROTOCOL, PROTOCOL_VERSION
+from etcdpy.http.peers.protocol import PROTOCOL, PROTOCOL_VERSION
 from etcdpy.http.wire import JSON_TYPE, Request, Response
 from etcdpy.tree.members import Member, MemberRefusal
 

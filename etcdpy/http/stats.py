@@ -3,8 +3,9 @@
 Source: spec/observability.md section 3.
 """
 
-from etcdpy.http import gojson, wire
+from etcdpy.http import wire
 from etcdpy.http.backend import Backend
+from etcdpy.http.gojson import writer as gojson
 from etcdpy.http.wire import JSON_TYPE, Request, Response
 
 

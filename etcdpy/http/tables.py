@@ -5,7 +5,6 @@ Source: spec/keys.md section 1, spec/observability.md section 0, spec/cluster.md
 """
 
 from etcdpy.http import (
-    auth,
     debug,
     health,
     keys,
@@ -16,6 +15,7 @@ from etcdpy.http import (
     stats,
     version,
 )
+from etcdpy.http.auth import faces as auth
 from etcdpy.http.routes import BodyRule, Route, Routes
 
 _KEYS = Route(

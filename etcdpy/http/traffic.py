@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 
-from etcdpy.http.gojson import format_duration
+from etcdpy.http.gojson.writer import format_duration
 from etcdpy.metrics.etcd import HTTP_BUCKETS
 from etcdpy.metrics.exposition import Histogram
 

@@ -4,8 +4,8 @@ Source: spec/observability.md section 1.
 """
 
 from etcdpy import ETCD_VERSION
-from etcdpy.http import gojson
 from etcdpy.http.backend import Backend
+from etcdpy.http.gojson import writer as gojson
 from etcdpy.http.wire import JSON_TYPE, Request, Response
 
 

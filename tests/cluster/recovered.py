@@ -8,10 +8,10 @@ import asyncio
 from pathlib import Path
 
 from etcdpy.apply import Applications
-from etcdpy.bootstrap import StartUp, start_up
-from etcdpy.config import Config
+from etcdpy.clustering.membership import apply_change
 from etcdpy.consensus.messages import ConfChange
-from etcdpy.membership import apply_change
+from etcdpy.settings.config import Config
+from etcdpy.startup.bootstrap import StartUp, start_up
 from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 

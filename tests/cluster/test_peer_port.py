@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy.http.peer_frames import FrameEncoder, FrameKind
-from etcdpy.http.peer_protocol import SNAPSHOT_PATH, STREAM_PATH, STREAM_SEED, Identity, greet
+from etcdpy.http.peers.frames import FrameEncoder, FrameKind
+from etcdpy.http.peers.protocol import SNAPSHOT_PATH, STREAM_PATH, STREAM_SEED, Identity, greet
 from tests.harness.client import Connection
 from tests.harness.cluster import Cluster
 from tests.harness.process import Kind, Member, wait_until

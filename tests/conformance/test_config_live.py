@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from etcdpy import cli, process
-from etcdpy.config import FIELDS
-from etcdpy.settings_ignored import WITHOUT_EFFECT
-from etcdpy.sources import IGNORED_FLAGS
+from etcdpy.settings.config import FIELDS
+from etcdpy.settings.ignored import WITHOUT_EFFECT
+from etcdpy.settings.sources import IGNORED_FLAGS
 from tests.harness.client import Connection
 from tests.harness.process import ROOT, Kind, Launcher, Member, free_port, tied, wait_until
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from etcdpy.bootstrap import derive_member_id
+from etcdpy.clustering.identity import derive_member_id
 from etcdpy.errors import EtcdError, ReconfigurationError
-from etcdpy.http.auth_access import Authority
-from etcdpy.http.auth_store import File
+from etcdpy.http.auth.access import Authority
+from etcdpy.http.auth.store import File
 from etcdpy.http.backend import RaftStatus
-from etcdpy.http.gojson import format_time
+from etcdpy.http.gojson.writer import format_time
 from etcdpy.http.traffic import Traffic
 from etcdpy.logs import find_level
 from etcdpy.tree import command as tree_command

@@ -15,11 +15,11 @@ from etcdpy.consensus.messages import ConfState, Entry, Message, MessageKind, Sn
 from etcdpy.errors import FatalError
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import HttpServer
-from etcdpy.http.peer_protocol import Identity, PeerLimits, greet
-from etcdpy.http.peers import RaftFace
-from etcdpy.http.snapshot_stream import Block
+from etcdpy.http.peers.port import RaftFace
+from etcdpy.http.peers.protocol import Identity, PeerLimits, greet
+from etcdpy.http.peers.snapshot_stream import Block
+from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
 from etcdpy.http.tables import PEER_ROUTES
-from etcdpy.http.transport import PeerCallbacks, PeerTransport
 from tests.http.backend import TreeBackend
 from tests.http.server import listen
 

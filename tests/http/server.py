@@ -16,7 +16,7 @@ from etcdpy.http.app import HttpServer
 from etcdpy.http.connection import Limits
 from etcdpy.http.routes import Routes
 from etcdpy.http.tables import CLIENT_ROUTES
-from etcdpy.tls import ServerTls
+from etcdpy.tls.contexts import ServerTls
 from tests.http.backend import TreeBackend
 
 DEADLINE_S = 10.0

@@ -1,7 +1,7 @@
 """What a member does with its disk besides the log: start-up, and snapshots on their way.
 
-Start-up is that of `etcdpy.bootstrap` without its settings; the streaming of a snapshot is that of
-the transport without its sockets.
+Start-up is that of `etcdpy.startup.bootstrap` without its settings; the streaming of a snapshot is
+that of the transport without its sockets.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ events of the scheduler, under the same rules (consensus/driver.py): what arrive
 being written is the next batch; an action is begun when the one before it is done; a write or an
 fsync takes virtual time, and its effect on the disk happens at its end, or at a crash in part.
 The rows of a snapshot are taken some at a time, between batches (etcdpy/snapshotter.py).
-Start-up is that of `etcdpy.bootstrap` without its settings.
+Start-up is that of `etcdpy.startup.bootstrap` without its settings.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, cast
 
 from etcdpy.apply import Applications
+from etcdpy.clustering.membership import apply_change
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.messages import (
     ConfChange,
@@ -38,7 +39,6 @@ from etcdpy.consensus.pump import (
 )
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.errors import FatalError
-from etcdpy.membership import apply_change
 from etcdpy.store.files import Files
 from etcdpy.store.storage import Limits
 from etcdpy.tree import members, snapshot

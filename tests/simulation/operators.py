@@ -5,8 +5,8 @@ whatever of its own earlier wishes may still come true; while a disk is lost it 
 its member; an id never comes back.  Nothing else in a run is careful.
 """
 
+from etcdpy.clustering.membership import change_to_add
 from etcdpy.consensus.messages import ConfChange, ConfChangeKind
-from etcdpy.membership import change_to_add
 from tests.simulation.machine import Machine
 from tests.simulation.member import SimulatedMember
 from tests.simulation.plan import SLOT_COUNT, Act, Action

@@ -7,6 +7,7 @@ is done to it is in `faults` and `operators`, in the order of a plan by `acts`.
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from etcdpy.clustering.membership import change_to_add
 from etcdpy.consensus.codec import decode_messages, encode_messages
 from etcdpy.consensus.messages import (
     ConfChange,
@@ -18,7 +19,6 @@ from etcdpy.consensus.messages import (
 )
 from etcdpy.consensus.pump import SoftStateChanged
 from etcdpy.errors import FatalError
-from etcdpy.membership import change_to_add
 from etcdpy.store.snapshot_file import PackedRows
 from etcdpy.tree.members import Member
 from tests.simulation.agreement import Agreement

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from etcdpy import cli, sources
-from etcdpy.config import FIELDS, Config, Field
-from etcdpy.settings import BOOLEAN, NUMBER, NUMBER64, TEXTS, URLS
-from etcdpy.settings_ignored import WITHOUT_EFFECT
+from etcdpy import cli
+from etcdpy.settings import sources
+from etcdpy.settings.config import FIELDS, Config, Field
+from etcdpy.settings.ignored import WITHOUT_EFFECT
+from etcdpy.settings.kinds import BOOLEAN, NUMBER, NUMBER64, TEXTS, URLS
 from tests.conformance import differences
 from tests.style.files import ROOT, name_of, prose_files, text_files
 

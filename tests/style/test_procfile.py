@@ -3,9 +3,9 @@
 import asyncio
 import shlex
 
-from etcdpy import sources
-from etcdpy.bootstrap import NewCluster, plan_new_cluster
-from etcdpy.config import Config
+from etcdpy.settings import sources
+from etcdpy.settings.config import Config
+from etcdpy.startup.bootstrap import NewCluster, plan_new_cluster
 from tests.style.files import ROOT
 
 

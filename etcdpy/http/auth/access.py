@@ -1,0 +1,190 @@
+"""Who asks, and whether they may: the checks in front of the other routes.
+
+A file of its own because every face asks here and none decides by itself.  Who a caller is comes
+first: credentials that are given and wrong are never taken for none.  A request without any is a
+guest's where keys are concerned, and nobody's elsewhere.
+
+That the credentials of a header are right is remembered, for one version of their user: any change
+of that user, whichever member it was made on, makes another.  Whether auth is on, who exists and
+what the roles allow is looked up in the replicated state for each request, and never remembered.
+Source: spec/auth.md sections 4 to 6.
+"""
+
+import binascii
+import logging
+import re
+from collections import OrderedDict
+from typing import NamedTuple
+
+from etcdpy.errors import UNAUTHORIZED, EtcdError
+from etcdpy.http import failures, wire
+from etcdpy.http.auth.passwords import Passwords, new_digest
+from etcdpy.http.auth.rules import GUEST, User
+from etcdpy.http.auth.store import AuthStore, Storage, StoredUser
+from etcdpy.http.wire import Caller, Request, Response
+
+REFUSAL = b"Insufficient credentials"
+
+#: Headers whose credentials are remembered; each takes about 300 bytes.
+REMEMBERED_MAX = 10_000
+
+_SCHEME = b"basic "
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+_log = logging.getLogger("etcdpy.etcdserver.api.v2http")
+
+
+class Credentials(NamedTuple):
+    """What a Basic header says; the name may be that of nobody."""
+
+    name: str
+    password: bytes
+
+
+def read_basic(header: bytes) -> Credentials | None:
+    """Return what an Authorization header says, None unless it is Basic and whole."""
+    code = header[len(_SCHEME) :]
+    if header[: len(_SCHEME)].lower() != _SCHEME or not _BASE64.fullmatch(code):
+        return None
+    name, colon, password = binascii.a2b_base64(code).partition(b":")
+    if not colon:
+        return None
+    return Credentials(name.decode("utf-8", "surrogateescape"), password)
+
+
+class Remembered:
+    """Headers whose credentials were right, and of which version of which user.
+
+    No password is kept, only the header's digest under a key that this process alone has.
+    """
+
+    def __init__(self) -> None:
+        self._digest = new_digest()
+        self._users: OrderedDict[bytes, StoredUser] = OrderedDict()  # last used last
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def find(self, header: bytes) -> StoredUser | None:
+        """Return the user whose credentials these were, None if it is not known."""
+        digest = self._digest(header)
+        found = self._users.get(digest)
+        if found is not None:
+            self._users.move_to_end(digest)
+        return found
+
+    def add(self, header: bytes, user: StoredUser) -> None:
+        """Remember a header; the one that was not used for longest makes room."""
+        self._users[self._digest(header)] = user
+        if len(self._users) > REMEMBERED_MAX:
+            self._users.popitem(last=False)
+
+    def drop(self, header: bytes) -> None:
+        """Forget a header."""
+        self._users.pop(self._digest(header), None)
+
+
+class Authority:
+    """Judges callers by the replicated users and roles.  One for all listeners of a member."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._passwords = Passwords()
+        self._remembered = Remembered()
+        self.store = AuthStore(storage, self._passwords)
+
+    def is_enabled(self) -> bool:
+        """Tell whether anything is checked at all."""
+        return self.store.is_enabled()
+
+    async def check_key(
+        self, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool
+    ) -> None:
+        """Let pass who may do that to a key, which is the path as asked for.  Auth is on.
+
+        A watch is a read.  Raises: EtcdError 110 for others, 300 when too many wait for a check.
+        """
+        user = await self._identify(caller)
+        if user is not None:
+            roles, what = user.roles or (), f"user {user.name} on key"
+        elif caller.authorization:
+            raise _refused()
+        else:  # for whom etcd does not look whether it is recursive
+            roles, what, is_recursive = (GUEST,), "unauthenticated user on resource", False
+        for role in roles:
+            rights = self.store.find_rights(role)
+            if rights and rights.allow(key, is_write=is_write, is_recursive=is_recursive):
+                return
+        _log.warning("auth: invalid access for %s %s.", what, _shown(key))
+        raise _refused()
+
+    async def refuse(self, request: Request) -> Response | None:
+        """Return the refusal of what only root may do, None for root and while auth is off."""
+        try:
+            if await self._may_administer(request.caller, request.path):
+                return None
+        except EtcdError as error:
+            failures.note(error.cause.decode())
+            return wire.message(500, b'"Internal Server Error"')
+        return wire.message(401, b'"%b"' % REFUSAL)
+
+    async def _may_administer(self, caller: Caller, path: bytes) -> bool:
+        """Tell whether a caller has the root role, or auth is off; `path` is for the log."""
+        if not self.is_enabled():
+            return True
+        user = await self._identify(caller)
+        if user is not None and not user.is_root:
+            words = "auth: user %s does not have the root role for resource %s."
+            _log.warning(words, user.name, _shown(path))
+        elif user is None and not caller.authorization and not caller.certificate_names:
+            _log.warning("auth: malformed basic auth encoding")
+        return user is not None and user.is_root
+
+    async def _identify(self, caller: Caller) -> User | None:
+        """Return the user who asks, None for nobody that is known."""
+        if not caller.authorization:
+            return self._find_certified(caller.certificate_names)
+        known = self._remembered.find(caller.authorization)
+        if known is None:
+            credentials = read_basic(caller.authorization)
+            if credentials is None:
+                _log.warning("auth: malformed basic auth encoding")
+                return None
+            found = self.store.find_user(credentials.name)
+        else:
+            found = self.store.find_user(known.name)
+            if found == known:
+                return known.user
+            self._remembered.drop(caller.authorization)
+            credentials = read_basic(caller.authorization)
+        assert credentials is not None  # what is remembered was read once
+        return await self._check(credentials, found, caller.authorization)
+
+    async def _check(
+        self, credentials: Credentials, found: StoredUser | None, header: bytes
+    ) -> User | None:
+        """Return the user that was found, if the password is right."""
+        if found is None:
+            await self._passwords.check_nobody(credentials.password)
+            return None
+        if not await self._passwords.check(found.user.password, credentials.password):
+            _log.warning("auth: incorrect password for user: %s", credentials.name)
+            return None
+        self._remembered.add(header, found)
+        return found.user
+
+    def _find_certified(self, names: tuple[str, ...]) -> User | None:
+        """Return the first user that a certificate of the caller names."""
+        for name in names:
+            found = self.store.find_user(name)
+            if found is not None:
+                _log.debug("auth: authenticated user %s by cert common name.", name)
+                return found.user
+        return None
+
+
+def _refused() -> EtcdError:
+    return EtcdError(UNAUTHORIZED, REFUSAL)
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""JSON to the byte as Go's encoding/json has it: `writer`, `reader`, and `fields` of structs."""

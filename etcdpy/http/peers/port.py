@@ -1,0 +1,207 @@
+"""The peer port's routes for Raft: streams and snapshots from other members, and who is refused.
+
+A file of its own because it is the accepting side's HTTP.  A refusal has a status and a JSON
+message for a member of ours, is logged once for each peer and cause, and counted.  A real etcd
+gets its own words on its own routes, so that its log says what is wrong; never 410, at which it
+would stop for good.
+Source: spec/cluster.md section 2, spec/members.md sections 5 and 6.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from etcdpy.consensus.messages import Message
+from etcdpy.errors import FatalError, PeerError
+from etcdpy.http import wire
+from etcdpy.http.connection import BodyError, Connection, Sent
+from etcdpy.http.gojson import writer as gojson
+from etcdpy.http.peers.peer import Peer
+from etcdpy.http.peers.protocol import (
+    CLUSTER_ID,
+    PROTOCOL,
+    PROTOCOL_VERSION,
+    SENDER,
+    SERVER_VERSION,
+    SNAPSHOT_PATH,
+    STREAM_PATH,
+    STREAM_SEED,
+    UPGRADE,
+    Cause,
+    Greeting,
+    Refusal,
+    check_versions,
+    find_id,
+    hear,
+    refuse,
+)
+from etcdpy.http.peers.snapshot_stream import Incoming, SnapshotSink
+from etcdpy.http.peers.stream import Ending, IncomingStream
+from etcdpy.http.peers.transport import PeerTransport
+from etcdpy.http.wire import Framing, Response
+
+log = logging.getLogger("etcdpy.http.peers")
+
+# Refusals that were said already; strangers can make up ids, so there is an end to it.
+_SAID_COUNT_MAX = 256
+
+
+class RaftFace:
+    """Answers everything under /raft of one member's peer port."""
+
+    def __init__(
+        self,
+        transport: PeerTransport,
+        sink: SnapshotSink,
+        on_fatal: Callable[[FatalError], None],
+    ) -> None:
+        """`on_fatal` hears of a disk that refuses a snapshot; the member must stop."""
+        self._transport = transport
+        self._sink = sink
+        self._on_fatal = on_fatal
+        self._said: set[tuple[str, Cause]] = set()
+        self._is_receiving = False
+
+    async def serve(
+        self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
+    ) -> Sent:
+        """Answer one request; for a stream that is when it has ended."""
+        stream_path = STREAM_PATH.encode() + b"/"
+        if path != SNAPSHOT_PATH.encode() and not path.startswith(stream_path):
+            return connection.respond(self._refuse_etcd(request), framing)
+        greeting = hear(request.headers, self._transport.identity, self._transport.removed)
+        if isinstance(greeting, Refusal):
+            return connection.respond(self._refusal(request, greeting), framing)
+        peer = self._transport.admit(greeting)
+        if isinstance(peer, Refusal):
+            return connection.respond(self._refusal(request, peer), framing)
+        self._said = {said for said in self._said if said[0] != f"{greeting.sender:x}"}
+        if path.startswith(stream_path):
+            return await self._serve_stream(greeting, peer, connection)
+        response = await self._serve_snapshot(request, peer)
+        return connection.respond(response, framing)
+
+    # Streams
+
+    async def _serve_stream(self, greeting: Greeting, peer: Peer, connection: Connection) -> Sent:
+        """Accept a stream and hold the connection until it ends."""
+        transport, limits = self._transport, self._transport.limits
+        if connection.transport is None or connection.is_half_closed:
+            return connection.drop()
+        seed = transport.draw_seed()
+
+        def deliver(messages: Sequence[Message], size_bytes: int) -> None:
+            transport.deliver(peer, messages, size_bytes)
+
+        def end(ending: Ending) -> None:
+            transport.detach(peer, stream, ending)
+
+        peer.hear_urls(greeting.peer_urls)
+        connection.send(self._acceptance(seed))
+        stream = IncomingStream(
+            connection.transport,
+            seed,
+            sender=peer.member_id,
+            to=transport.identity.member_id,
+            frame_bytes_max=limits.frame_bytes_max,
+            silence_s=limits.silence_s,
+            on_messages=deliver,
+            on_end=end,
+        )
+        transport.attach(peer, stream, greeting.version)
+        await stream.wait_closed()
+        return Sent(connection, is_kept=False)
+
+    def _acceptance(self, seed: int) -> bytes:
+        identity = self._transport.identity
+        return (
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            f"Upgrade: {UPGRADE}\r\n{PROTOCOL}: {PROTOCOL_VERSION}\r\n{STREAM_SEED}: {seed:x}\r\n"
+            f"{SERVER_VERSION}: {identity.version}\r\n{CLUSTER_ID}: {identity.cluster_id:x}\r\n\r\n"
+        ).encode()
+
+    # Snapshots
+
+    async def _serve_snapshot(self, request: web.BaseRequest, peer: Peer) -> Response:
+        """Take one snapshot to the disk, then hand on the message that it came for."""
+        if self._is_receiving:
+            busy = refuse(Cause.BUSY, "another snapshot is being received")
+            return self._refusal(request, busy)
+        self._is_receiving = True
+        transport = self._transport
+        incoming = Incoming(request.content, self._sink, transport.limits.snapshot_stall_s)
+        log.info("receiving database snapshot from %x", peer.member_id)
+        try:
+            received = await incoming.receive(peer.member_id, transport.identity.member_id)
+        except BodyError as error:
+            broken = f"the snapshot's request breaks off: {error.cause.decode()}"
+            return self._refuse_snapshot(request, peer, broken)
+        except PeerError as error:
+            return self._refuse_snapshot(request, peer, str(error))
+        except FatalError as error:
+            self._on_fatal(error)
+            return wire.message(500, b'"Internal Server Error"')
+        finally:
+            self._is_receiving = False
+        peer.counters.snapshots_received += 1
+        log.info(
+            "received and saved database snapshot [index: %d, from: %x]",
+            received.message.snapshot.index if received.message.snapshot else 0,
+            peer.member_id,
+        )
+        transport.deliver(peer, [received.message], received.size_bytes)
+        return Response(204, self._headers())
+
+    def _refuse_snapshot(self, request: web.BaseRequest, peer: Peer, complaint: str) -> Response:
+        peer.counters.snapshots_refused += 1
+        log.error("failed to save database snapshot from %x: %s", peer.member_id, complaint)
+        return self._refusal(request, refuse(Cause.BROKEN, complaint), is_said=True)
+
+    # Refusals
+
+    def _refusal(
+        self, request: web.BaseRequest, refusal: Refusal, *, is_said: bool = False
+    ) -> Response:
+        """Count and log a refusal, and return its answer, which ends the connection."""
+        self._transport.counters.rejected[refusal.cause] += 1
+        sender = request.headers.get(SENDER, "")[:16] or str(request.remote)
+        is_said = is_said or refusal.cause is Cause.STOPPED
+        if not is_said and self._is_new(sender, refusal.cause):
+            log.error("%s from %s refused", refusal.message, sender)
+        body = b'{"message":%b}' % gojson.quote(refusal.message.encode())
+        headers = wire.JSON_TYPE + self._headers()
+        return Response(refusal.status, headers, body, is_closing=True)
+
+    def _refuse_etcd(self, request: web.BaseRequest) -> Response:
+        """Return what a real etcd understands of why it can't be a peer."""
+        headers, identity = request.headers, self._transport.identity
+        words = b"incompatible version\n"
+        cause, complaint = Cause.REAL_ETCD, "a real etcd can't be in a cluster with etcdpy"
+        if find_id(headers.get(CLUSTER_ID, "")) != identity.cluster_id:
+            got = headers.get(CLUSTER_ID, "")[:16]
+            words = b"cluster ID mismatch\n"
+            complaint = f"request cluster ID mismatch (got {got} want {identity.cluster_id:x})"
+        version_complaint = check_versions(headers, identity)
+        if version_complaint:
+            words = b"incompatible version\n"
+            complaint = f"request version incompatibility ({version_complaint})"
+        self._transport.counters.rejected[cause] += 1
+        sender = headers.get(SENDER, "")[:16] or str(request.remote)
+        if self._is_new(sender, cause):
+            log.error("request of a real etcd from %s refused: %s", sender, complaint)
+        return wire.text(412, words, self._headers())
+
+    def _headers(self) -> bytes:
+        identity = self._transport.identity
+        return (
+            f"{PROTOCOL}: {PROTOCOL_VERSION}\r\n{SERVER_VERSION}: {identity.version}\r\n"
+            f"X-Etcd-Cluster-Id: {identity.cluster_id:x}\r\n"
+        ).encode()
+
+    def _is_new(self, sender: str, cause: Cause) -> bool:
+        """Tell whether this was not said yet, and remember it."""
+        if (sender, cause) in self._said or len(self._said) >= _SAID_COUNT_MAX:
+            return False
+        self._said.add((sender, cause))
+        return True

@@ -1,0 +1,227 @@
+"""The dialling end of a stream: peers that are slow, silent, strange or talk garbage."""
+
+import asyncio
+import struct
+from typing import Any
+
+import pytest
+
+from etcdpy.http.peers.protocol import Cause
+from tests.http.peering import (
+    DEADLINE_S,
+    Node,
+    append,
+    closed_port_url,
+    cluster,
+    faster,
+    heartbeat,
+    raw_server,
+    run,
+    until,
+)
+
+ACCEPTANCE = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: etcdpy-peer\r\n"
+    b"X-Etcdpy-Protocol: 1\r\nX-Etcdpy-Stream: 1\r\nX-Server-Version: 3.4.23\r\n\r\n"
+)
+
+
+async def accept_and_hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept a stream as a member does, then read nothing."""
+    transport: Any = writer.transport
+    transport.pause_reading()
+    writer.write(ACCEPTANCE)
+    await asyncio.sleep(DEADLINE_S)
+
+
+def test_a_peer_that_reads_nothing_holds_no_more_than_the_bounds_then_is_cut() -> None:
+    async def test() -> None:
+        limits = faster(write_bytes_max=64 << 10, queue_bytes_max=256 << 10, silence_s=1.0)
+        one = Node(1, limits)
+        async with raw_server(accept_and_hold) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.streams_opened == 1, "connected")
+            # The system's buffers take some; then ours fill, then the rest is dropped.
+            for i in range(400):
+                one.send(append(1, 2, i + 1, bytes(60_000)))
+                await asyncio.sleep(0)
+            assert peer.counters.dropped_messages > 300
+            assert 0 < peer.queued_count <= 5
+            assert 2 in one.driver.unreachable
+            await until(lambda: one.transport.counters.failed[Cause.SILENT], "cut")
+            await one.stop()
+
+    run(test)
+
+
+def test_the_queue_is_bounded_in_count() -> None:
+    async def test() -> None:
+        one = Node(1, faster(queue_count_max=10))
+        one.transport.add_peer(2, [closed_port_url()])
+        for i in range(12):
+            one.send(heartbeat(1, 2, i))
+        peer = one.transport.find_peer(2)
+        assert peer is not None
+        assert peer.queued_count == 10
+        assert peer.counters.dropped_messages == 2
+        await one.start()
+        await one.stop()
+
+    run(test)
+
+
+def test_what_waited_for_a_slow_peer_arrives_in_order_when_it_reads_again() -> None:
+    async def test() -> None:
+        limits = faster(write_bytes_max=64 << 10, queue_bytes_max=64 << 20)
+        async with cluster(1, 2, limits=limits) as (one, two):
+            peer = two.transport.find_peer(1)
+            sending = one.transport.find_peer(2)
+            assert peer is not None
+            assert sending is not None
+            assert peer.incoming is not None
+            socket_transport: Any = peer.incoming._transport
+            socket_transport.pause_reading()
+            count = 0
+            while sending.queued_count < 20:
+                count += 1
+                one.send(append(1, 2, count, bytes(100_000)))
+                await asyncio.sleep(0)
+            socket_transport.resume_reading()
+            await until(lambda: len(two.driver.messages) == count, "all arrived")
+            assert [m.index for m in two.driver.messages] == list(range(count))
+            assert sending.counters.dropped_messages == 0
+
+    run(test)
+
+
+def test_a_peer_that_reads_slowly_is_not_taken_for_a_dead_one() -> None:
+    """The pings wait behind what was written before them, for longer than a dead peer would get."""
+    read_bytes = 0
+
+    async def read_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal read_bytes
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ACCEPTANCE)
+        while data := await reader.read(200_000):
+            read_bytes += len(data)
+            await asyncio.sleep(0.005)
+
+    async def test() -> None:
+        one = Node(1, faster(write_bytes_max=64 << 20, silence_s=0.4))
+        async with raw_server(read_slowly) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.streams_opened, "connected")
+            for i in range(40):
+                one.send(append(1, 2, i + 1, bytes(1_000_000)))
+            await until(lambda: one.transport.counters.failed[Cause.SILENT], "cut at last")
+            assert read_bytes > 40_000_000
+            await one.stop()
+
+    run(test)
+
+
+async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the request and say nothing."""
+    await reader.read()
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    async def test() -> None:
+        one = Node(1, faster(dial_s=0.1))
+        async with raw_server(never_answer) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            await until(lambda: one.transport.counters.failed[Cause.SILENT] >= 2, "given up")
+            await one.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00\x01\x02garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: etcdpy-peer\r\n"
+        b"X-Etcdpy-Protocol: 2\r\nX-Etcdpy-Stream: 1\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: etcdpy-peer\r\n"
+        b"X-Etcdpy-Protocol: 1\r\nX-Etcdpy-Stream: zz\r\n\r\n",
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\n"
+        b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 412 Precondition Failed\r\nX-Etcdpy-Protocol: 1\r\nContent-Length: 2\r\n\r\n[[",
+        b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_strange_answers_are_failures_like_others(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async def test() -> None:
+        one = Node(1)
+        async with raw_server(serve) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.dials_failed >= 2, "failed")
+            assert peer.counters.streams_opened == 0
+            assert one.removed_by == []  # a 410 counts only from a member of ours
+            await one.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff" * 64,
+        struct.pack("<III", 8, 3, 0) + bytes(8),  # a pong with a bad checksum
+        struct.pack("<III", 5000, 4, 0),  # longer than an answer is
+        struct.pack("<III", 8, 1, 0) + bytes(8),  # messages do not come this way
+    ],
+)
+def test_garbage_from_the_accepting_side_ends_the_stream(garbage: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ACCEPTANCE)
+        await reader.readexactly(12)  # of the first ping
+        writer.write(garbage)
+        await reader.read()
+        writer.close()
+
+    async def test() -> None:
+        one = Node(1)
+        async with raw_server(serve) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            await until(lambda: one.transport.counters.failed[Cause.BROKEN], "ended")
+            await one.stop()
+
+    run(test)
+
+
+def test_stop_does_not_wait_for_a_peer_that_reads_nothing() -> None:
+    async def test() -> None:
+        one = Node(1, faster(goodbye_s=0.1))
+        async with raw_server(accept_and_hold) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.streams_opened, "connected")
+            for i in range(20):
+                one.send(append(1, 2, i + 1, bytes(1_000_000)))
+            async with asyncio.timeout(5):
+                await one.stop()
+
+    run(test)
