@@ -7,18 +7,28 @@ up.
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
 
 from tests.cluster import judge, nemesis
 from tests.cluster.flood import Flood
 from tests.cluster.nemesis import Fault, Nemesis
 from tests.cluster.record import Record
 from tests.cluster.recovered import digest_at
-from tests.cluster.sessions import QUEUE, Session, Target, parse, seen_of, start_sessions
+from tests.cluster.sessions import (
+    QUEUE,
+    Session,
+    Target,
+    Targets,
+    parse,
+    seen_of,
+    start_sessions,
+)
 from tests.cluster.watchers import Watch, start_watches
 from tests.harness.client import Answer
 from tests.harness.cluster import Cluster, ClusterMember
@@ -131,51 +141,89 @@ def _draw_strike(source: random.Random, kind: Kind) -> Strike:
 def run_round(kind: Kind, directory: Path, plan: Plan) -> Tally:
     """Carry out `plan` on a new cluster.  Raises: Broken saying what was wrong, or ServerError."""
     options = plan.options
-    with Cluster(
-        kind, directory, plan.size, *options, links=True, clocks=True, seed=plan.label
-    ) as c:
+    with (
+        Clients() as clients,
+        Cluster(
+            kind, directory, plan.size, *options, links=True, clocks=True, seed=plan.label
+        ) as c,
+    ):
         try:
-            return _Round(c.start(), plan).run()
+            return _Round(c.start(), plan, clients).run()
         except BaseException as error:
             error.add_note(f"{plan}\n{c.log_tail()}")
             raise
 
 
+class Clients:
+    """The threads of one round.  As a context, they end with it, also when the round has failed.
+
+    Whoever went on would ask the next cluster, and write into it.
+    """
+
+    def __init__(self) -> None:
+        self.record = Record()
+        self.sessions: list[Session] = []
+        self.watches: list[Watch] = []
+
+    def start(self, targets: Targets, names: Sequence[str], plan: Plan) -> None:
+        """Begin to ask the members at `targets`; one watch stays at each of `names`."""
+        self.watches += start_watches(self.record, targets, names, plan.label)
+        self.sessions += start_sessions(self.record, targets, plan.sessions, plan.label)
+
+    def end_sessions(self) -> None:
+        """Ask no more, and wait for the last answers."""
+        self.record.ending.set()
+        _join(self.sessions)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end_sessions()
+        for watch in self.watches:
+            watch.ending.set()
+        _join(self.watches)
+
+
+def _join(threads: Iterable[Thread]) -> None:
+    for thread in threads:
+        thread.join(JOIN_DEADLINE_S)
+        assert not thread.is_alive(), f"{thread.name} still waits for an answer"
+
+
 class _Round:
     """One round on a running cluster."""
 
-    def __init__(self, cluster: Cluster, plan: Plan) -> None:
+    def __init__(self, cluster: Cluster, plan: Plan, clients: Clients) -> None:
         self._cluster = cluster
         self._plan = plan
         self._began_s = time.monotonic()
-        self._record = Record()
+        self._clients = clients
+        self._record = clients.record
         self._nemesis = Nemesis(
             cluster, random.Random(plan.label), self._record, plan.snapshot_count
         )
 
     def run(self) -> Tally:
         """Harm the cluster while clients use it, then judge."""
-        targets = self._targets
-        names = [member.name for member in self._cluster.members]
-        watches = start_watches(self._record, targets, names, self._plan.label)
-        sessions = start_sessions(self._record, targets, self._plan.sessions, self._plan.label)
+        clients, names = self._clients, [member.name for member in self._cluster.members]
+        clients.start(self._targets, names, self._plan)
         for strike in self._plan.strikes:
             time.sleep(strike.peace_s)
             self._nemesis.strike(strike.faults, strike.hold_s)
-        self._end(sessions)
-        index, found = self._settle(watches)
+        clients.end_sessions()
+        index, found = self._settle(clients.watches)
         term = rest(self._cluster)
         judge.read_back(self._record.history, index, found)
-        return self._judge(watches, term)
+        return self._judge(clients.watches, term)
 
     def _targets(self) -> Sequence[Target]:
         return [Target(member.name, member.client_url) for member in self._cluster.members]
-
-    def _end(self, sessions: Sequence[Session]) -> None:
-        self._record.ending.set()
-        for session in sessions:
-            session.join(JOIN_DEADLINE_S)
-            assert not session.is_alive(), f"{session.name} still waits for an answer"
 
     # The last writes
 
@@ -216,8 +264,7 @@ class _Round:
     def _judge(self, watches: Sequence[Watch], term: int) -> Tally:
         record, cluster = self._record, self._cluster
         digests = self._digests()
-        for watch in watches:  # whose members have ended
-            watch.join(JOIN_DEADLINE_S)
+        _join(watches)  # whose members have ended
         faults = list(record.faults)
         faults += judge.find_faults(record.history, watches, record.local_reads)
         lost = judge.find_lost(record.history)

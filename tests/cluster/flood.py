@@ -28,6 +28,7 @@ class _Writer(threading.Thread):
         self.acknowledged = 0
         self.index = 0
         self.value = ""
+        self.is_given_up = False
         self._urls = urls
         self._number = number
         self._count = count
@@ -35,12 +36,12 @@ class _Writer(threading.Thread):
 
     def run(self) -> None:
         for attempt in range(TRIES_MAX):
-            if self.acknowledged >= self._count:
+            if self.acknowledged >= self._count or self.is_given_up:
                 return
             url = self._urls[(self._number + attempt) % len(self._urls)]
             with Connection(url) as connection:
                 try:
-                    while self.acknowledged < self._count:
+                    while self.acknowledged < self._count and not self.is_given_up:
                         self._write(connection, attempt)
                 except (NotSentError, OSError, http.client.HTTPException):
                     pass
@@ -86,4 +87,5 @@ class Flood:
         trace: TracebackType | None,
     ) -> None:
         for writer in self._writers:
+            writer.is_given_up = error is not None
             writer.join()

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.campaign import FAST, Plan, Strike, Tally, draw_plan, run_round
+from tests.cluster.campaign import FAST, Clients, Plan, Strike, Tally, draw_plan, run_round
 from tests.cluster.nemesis import Fault
-from tests.harness.process import Kind
+from tests.cluster.sessions import Target
+from tests.harness.ports import free_port
+from tests.harness.process import Kind, wait_until
 
 SOAK_S = float(os.environ.get("ETCDPY_SOAK_S", "1800"))
 STRIKES = 6  # in one round
@@ -72,6 +74,18 @@ def test_promises_are_kept(tmp_path: Path, group: str) -> None:
         assert tally.outcomes["acknowledged"] > 10, tally
         assert tally.events > 10, tally
         assert tally.installs or Fault.HOLD_BACK not in GROUPS[group][1], tally
+
+
+def test_the_clients_of_a_failed_round_end_with_it() -> None:
+    nobody = [Target("m1", f"http://127.0.0.1:{free_port()}")]
+    clients = Clients()
+    clients.start(lambda: nobody, ["m1"], short_plan("0", 1, []))
+    wait_until(lambda: clients.record.outcomes["unsent"] > 0, 10, "a request")
+    with pytest.raises(ZeroDivisionError), clients:
+        raise ZeroDivisionError
+    assert clients.sessions
+    assert clients.watches
+    assert not any(thread.is_alive() for thread in (*clients.sessions, *clients.watches))
 
 
 @pytest.mark.live

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.client import Connection
-from tests.harness.process import Kind, Launcher, Member, ServerError, free_port, wait_until
+from tests.harness.ports import free_port
+from tests.harness.process import Kind, Launcher, Member, ServerError, wait_until
 
 pytest_plugins = ("tests.harness.plugin",)
 

@@ -60,9 +60,13 @@ def _with_sorted_nodes(answer: str) -> str:
     head, _, body = answer.partition("\r\n\r\n")
     if '"nodes":[' not in body:
         return answer
+    sizes: list[str] = []
+    if "Transfer-Encoding: chunked" in head:  # a long one; no line of JSON ends as a chunk's do
+        lines = body.split("\r\n")
+        sizes, body = lines[::2], "".join(lines[1::2])
     listing = json.loads(body)
     sort_nodes(listing)
-    return f"{head}\r\n\r\n{json.dumps(listing)}"
+    return "\r\n".join([head, "", *sizes, json.dumps(listing)])
 
 
 def put(path: str, body: Any = None, login: str = "") -> Ask:

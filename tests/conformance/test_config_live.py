@@ -18,7 +18,8 @@ from etcdpy.settings.config import FIELDS
 from etcdpy.settings.ignored import WITHOUT_EFFECT
 from etcdpy.settings.sources import IGNORED_FLAGS
 from tests.harness.client import Connection
-from tests.harness.process import ROOT, Kind, Launcher, Member, free_port, tied, wait_until
+from tests.harness.ports import free_port
+from tests.harness.process import ROOT, Kind, Launcher, Member, tied, wait_until
 
 DEADLINE_S = 30.0
 SPEC = ROOT / "docs" / "spec" / "config.md"

@@ -14,7 +14,8 @@ import pytest
 
 from tests.harness.certificates import SERVER_AUTH, Authority, Pair, client_context
 from tests.harness.client import Connection
-from tests.harness.process import Kind, Member, free_port, tied, wait_until
+from tests.harness.ports import free_port
+from tests.harness.process import Kind, Member, tied, wait_until
 from tests.harness.secure import UNANSWERED, Files, SecureMember
 
 DEADLINE_S = 20.0

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.link_proxy import ANYBODY, CLEAR, Cut, Pair, Rule
-from tests.harness.process import ROOT, free_port, tied
+from tests.harness.ports import free_port
+from tests.harness.process import ROOT, tied
 
 PORT_TRIES = 5
 EXIT_DEADLINE_S = 10.0

@@ -6,10 +6,8 @@ run leaves nothing; therefore start members from the main thread.
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,15 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.client import Answer, Connection, NotSentError
+from tests.harness.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_DEADLINE_S = 30.0
 EXIT_DEADLINE_S = 20.0
 POLL_S = 0.02
-# Below Linux's ephemeral range (32768 and up), so that no outgoing connection takes a port of ours
-# while a member is down for a restart.
-PORT_LOW, PORT_HIGH = 20000, 32000
-PORT_SHARES = 16  # as many workers have ports of their own
 
 
 class Kind(StrEnum):
@@ -58,21 +53,6 @@ class Limits:
 
     file_size_bytes: int = 0
     open_files: int = 0
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago.
-
-    Each worker of a parallel run draws from ports of its own: the clients of a killed member try
-    to reach it again, and must not find another worker's.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PORT_SHARES
-    for _ in range(200):
-        port = random.randrange(PORT_LOW + worker, PORT_HIGH, PORT_SHARES)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise ServerError(f"no free port between {PORT_LOW} and {PORT_HIGH}")
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> None:

@@ -1,6 +1,5 @@
 """The harness leaves nothing behind, whatever becomes of the test run."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from tests.harness.process import (
     Limits,
     Member,
     ServerError,
-    free_port,
     tied,
     wait_until,
 )
@@ -52,11 +50,6 @@ def test_limits_reach_the_command() -> None:
     words = tied(["sh", "-c", "ulimit -f; ulimit -n"], Limits(1024 * 512, 77))
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     assert shown == ["1024", "77"]
-
-
-def test_a_free_port_can_be_bound() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
 
 
 def test_a_server_that_ends_at_once_is_said_with_its_log(tmp_path: Path) -> None:

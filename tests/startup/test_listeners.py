@@ -7,7 +7,7 @@ import pytest
 
 from etcdpy.errors import ConfigError
 from etcdpy.startup.listeners import close_listeners, listening_address, open_listeners
-from tests.harness.process import free_port
+from tests.harness.ports import free_port
 
 
 def test_one_socket_for_each_distinct_address() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from etcdpy.http.peers.protocol import Cause
+from etcdpy.http.peers.stream import Ending, OutgoingStream
+from tests.harness.virtual_time import run_virtual
 from tests.http.peering import (
     DEADLINE_S,
     Node,
@@ -97,33 +99,64 @@ def test_what_waited_for_a_slow_peer_arrives_in_order_when_it_reads_again() -> N
     run(test)
 
 
-def test_a_peer_that_reads_slowly_is_not_taken_for_a_dead_one() -> None:
+class Backlog(asyncio.Transport):
+    """A connection whose peer takes what a test says it takes, and answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent_bytes = 0
+        self._protocol: asyncio.BaseProtocol = asyncio.Protocol()
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.unsent_bytes += len(data)
+
+    def abort(self) -> None:
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+
+def test_a_peer_that_reads_slowly_is_not_taken_for_a_dead_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The pings wait behind what was written before them, for longer than a dead peer would get."""
-    read_bytes = 0
+    ping_s, silence_s, turns = 0.05, 0.4, 100
 
-    async def read_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal read_bytes
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ACCEPTANCE)
-        while data := await reader.read(200_000):
-            read_bytes += len(data)
-            await asyncio.sleep(0.005)
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr("etcdpy.http.peers.stream.time.monotonic", loop.time)
+        connection = Backlog()
+        endings: list[Ending] = []
+        stream = OutgoingStream(
+            connection,
+            1,
+            ping_s=ping_s,
+            silence_s=silence_s,
+            write_bytes_max=1 << 20,
+            on_end=endings.append,
+            on_proven=endings.clear,
+            on_writable=endings.clear,
+        )
+        stream.write(bytes(turns * 1000))
+        for _ in range(turns):
+            await asyncio.sleep(ping_s)
+            connection.unsent_bytes -= 1000
+            assert not endings
+        idle_s = loop.time()
+        assert (await stream.wait_closed()).cause is Cause.SILENT
+        assert silence_s <= loop.time() - idle_s <= silence_s + 2 * ping_s
 
-    async def test() -> None:
-        one = Node(1, faster(write_bytes_max=64 << 20, silence_s=0.4))
-        async with raw_server(read_slowly) as url:
-            one.transport.add_peer(2, [url])
-            await one.start()
-            peer = one.transport.find_peer(2)
-            assert peer is not None
-            await until(lambda: peer.counters.streams_opened, "connected")
-            for i in range(40):
-                one.send(append(1, 2, i + 1, bytes(1_000_000)))
-            await until(lambda: one.transport.counters.failed[Cause.SILENT], "cut at last")
-            assert read_bytes > 40_000_000
-            await one.stop()
-
-    run(test)
+    run_virtual(main)
 
 
 async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
