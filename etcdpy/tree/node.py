@@ -8,6 +8,7 @@ million of them exist at once; a slot costs 8 bytes each.
 from collections.abc import Iterator
 
 from etcdpy.tree.event import NodeView, new_view
+from etcdpy.tree.paths import ROOT
 
 NS_PER_S = 1_000_000_000
 TTL_S_MIN = -9_223_372_036  # a duration is a signed 64-bit count of nanoseconds
@@ -143,6 +144,24 @@ def walk_paths(top: Node, path: bytes) -> Iterator[tuple[bytes, Node]]:
         del names[depth - 1 :]
         names.append(name)
         yield prefix + b"/".join(names), node
+
+
+def descend(top: Node, path: bytes) -> tuple[Node, int, list[bytes]]:
+    """Follow the full `path` from the root `top` as far as there are nodes.
+
+    Returns the last node, how many names were followed, and the names; `path` was reached if
+    these are as many.
+    """
+    names = path[1:].split(b"/") if path != ROOT else []
+    node = top
+    depth = 0
+    for name in names:
+        children = node.children
+        if children is None or name not in children:
+            break
+        node = children[name]
+        depth += 1
+    return node, depth, names
 
 
 def find_below(top: Node, names: list[bytes]) -> Node | None:

@@ -32,6 +32,7 @@ def replace_state(tree: Tree, other: Tree) -> Jump:
     tree.expiry = other.expiry
     tree.history = other.history
     tree.stats = other.stats
+    tree.usage = other.usage
     tree.journal = None  # a capture that goes on is void
     oldest = tree.index - len(tree.history) + 1
     cut: list[Watcher] = []

@@ -22,6 +22,7 @@ from etcdpy.tree.history import EVENTS_MAX, History
 from etcdpy.tree.node import Node, find_below, new_directory
 from etcdpy.tree.stats import STAT_NAMES, Stats
 from etcdpy.tree.tree import Tree
+from etcdpy.tree.usage import KEYS_NAME
 
 FORMAT_VERSION = 2
 
@@ -61,6 +62,7 @@ class Restorer:
     def __init__(self) -> None:
         self._tree = Tree()
         self._tree.root = new_directory(0)
+        self._usage = self._tree.usage
         self._path = [self._tree.root]  # the directories that a next node may lie in, by depth
         self._names: list[bytes] = []  # of _path, without the root's
         self._expirations: list[tuple[int, bytes]] = []
@@ -69,6 +71,7 @@ class Restorer:
         self._change_count = 0
         self._row_count = 0
         self._phase = -1  # the kind of the last row
+        self._is_counted = False  # the last node belongs to what is counted as used
 
     def feed(self, row: Sequence[Any]) -> None:
         """Take the next row.
@@ -104,6 +107,7 @@ class Restorer:
             raise self._damage("the end row is missing")
         if self._change_count:
             self._forget_changed_expirations()
+        self._usage.sweep(self._node_count + self._change_count)
         self._tree.expiry = Expiry(self._expirations)
         self._tree.history = History(self._events)
         return self._tree
@@ -143,6 +147,11 @@ class Restorer:
             node.modified_index = modified
         siblings[name] = node
         self._node_count += 1
+        if depth == 1:
+            self._is_counted = name == KEYS_NAME
+        elif self._is_counted:
+            self._usage.keys += 1
+            self._usage.size_bytes += len(name) + len(node.value)
         if value is None or expiration_ns is not None:
             self._enter(depth, name, node)
 
@@ -168,11 +177,25 @@ class Restorer:
         self._change_count += 1
         if row[0] == REMOVED:
             if parent is not None and parent.children is not None:
-                parent.children.pop(name, None)
+                self._remove(parent.children, name, above)
             return
         if parent is None or parent.children is None:
             raise ValueError(f"the node at {path!r} has no parent")
+        if above[:1] == [KEYS_NAME]:
+            self._count_placed(parent.children.get(name), name, row)
         self._place(parent.children, name, row)
+
+    def _remove(self, siblings: dict[bytes, Node], name: bytes, above: list[bytes]) -> None:
+        node = siblings.pop(name, None)
+        if node is not None and above[:1] == [KEYS_NAME]:
+            self._usage.remove(name, node)
+
+    def _count_placed(self, former: Node | None, name: bytes, row: Sequence[Any]) -> None:
+        if former is None:
+            self._usage.add([name])
+        else:
+            self._usage.size_bytes -= len(former.value)
+        self._usage.size_bytes += len(row[2] or b"")
 
     def _place(self, siblings: dict[bytes, Node], name: bytes, row: Sequence[Any]) -> None:
         _, path, value, modified, created, expiration_ns = row

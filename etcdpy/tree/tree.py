@@ -37,6 +37,7 @@ from etcdpy.tree.expiry import Expiry
 from etcdpy.tree.history import History
 from etcdpy.tree.node import (
     Node,
+    descend,
     find_below,
     find_difference,
     graft,
@@ -45,12 +46,14 @@ from etcdpy.tree.node import (
     ttl_s,
     view,
 )
-from etcdpy.tree.paths import KEYS_PART, MEMBERS_PART, ROOT, join
+from etcdpy.tree.paths import KEYS_PART, MEMBERS_PART, ROOT, below, join
 from etcdpy.tree.removal import forget_below
 from etcdpy.tree.stats import Stats
+from etcdpy.tree.usage import KEYS_NAME, Usage
 from etcdpy.tree.watch import Watcher, WatchHub
 
 READ_ONLY = frozenset((ROOT, MEMBERS_PART, KEYS_PART))
+_KEYS_PREFIX = below(KEYS_PART)
 
 # Set and create take an earlier expiration (2000-01-01) for none: a TTL so large that it wrapped.
 EXPIRATION_NS_MIN = 946_684_800 * 1_000_000_000
@@ -62,7 +65,7 @@ class Tree:
     `index` counts changes.  `root`, `expiry` and `history` are for this package's own modules.
     """
 
-    __slots__ = ("expiry", "history", "hub", "index", "journal", "root", "stats")
+    __slots__ = ("expiry", "history", "hub", "index", "journal", "root", "stats", "usage")
 
     def __init__(self) -> None:
         self.index = 0
@@ -72,6 +75,7 @@ class Tree:
         self.history = History()
         self.hub = WatchHub()
         self.stats = Stats()
+        self.usage = Usage()
         self.journal: list[Event] | None = None  # of a capture that goes on
 
     # Reading
@@ -81,7 +85,7 @@ class Tree:
 
         Raises: EtcdError 104, 100.
         """
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.gets_fail += 1
             raise self._unreachable(node, depth, names)
@@ -94,7 +98,7 @@ class Tree:
 
     def find_node(self, path: bytes) -> Node | None:
         """Return the node at `path`, uncounted; for this package's own modules."""
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         return node if depth == len(names) else None
 
     # Writing
@@ -113,7 +117,7 @@ class Tree:
 
         Raises: EtcdError 104, 100 (refresh of nothing), 107, 102.
         """
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         prev: NodeView | None = None
         if depth == len(names):
             if node.children is not None:
@@ -129,7 +133,7 @@ class Tree:
         self.stats.sets_success += 1
         index = self.index = self.index + 1
         if prev is None:
-            node = graft(node, names[depth:], index)
+            node = self._graft(node, names, depth)
         shown = self._write_new(
             node, path, value, is_dir=is_dir, expiration_ns=expiration_ns, now_ns=now_ns
         )
@@ -155,7 +159,7 @@ class Tree:
         if path in READ_ONLY:
             self.stats.create_fail += 1
             raise EtcdError(ROOT_READ_ONLY, ROOT, self.index)
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         if depth == len(names):
             self.stats.create_fail += 1
             raise EtcdError(KEY_EXISTS, path, self.index)
@@ -165,7 +169,7 @@ class Tree:
             raise self._unreachable(node, depth, names)
         self.stats.create_success += 1
         index = self.index = self.index + 1
-        node = graft(node, names[depth:], index)
+        node = self._graft(node, names, depth)
         shown = self._write_new(
             node, path, value, is_dir=is_dir, expiration_ns=expiration_ns, now_ns=now_ns
         )
@@ -188,7 +192,7 @@ class Tree:
         if path in READ_ONLY:
             self.stats.update_success += 1
             raise EtcdError(ROOT_READ_ONLY, ROOT, self.index)
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.update_fail += 1
             raise self._unreachable(node, depth, names)
@@ -218,7 +222,7 @@ class Tree:
         if path in READ_ONLY:
             self.stats.compare_and_swap_success += 1
             raise EtcdError(ROOT_READ_ONLY, ROOT, self.index)
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         refusal: EtcdError | None = None
         if depth != len(names):
             refusal = self._unreachable(node, depth, names)
@@ -243,7 +247,7 @@ class Tree:
         if path in READ_ONLY:
             self.stats.delete_success += 1
             raise EtcdError(ROOT_READ_ONLY, ROOT, self.index)
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         refusal: EtcdError | None = None
         if depth != len(names):
             refusal = self._unreachable(node, depth, names)
@@ -265,7 +269,7 @@ class Tree:
 
         Raises: EtcdError 104, 100, 102 (also for the root), 101.
         """
-        node, depth, names = self._descend(path)
+        node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.compare_and_delete_fail += 1
             raise self._unreachable(node, depth, names)
@@ -298,7 +302,7 @@ class Tree:
             path = self.expiry.find_due(now_ns)
             if path is None:
                 break
-            node, _, names = self._descend(path)
+            node, _, names = descend(self.root, path)
             self.stats.expire_count += 1
             events.append(self._remove(EXPIRE, node, path, names, now_ns))
         return events
@@ -336,28 +340,17 @@ class Tree:
 
     # Parts of the operations
 
-    def _descend(self, path: bytes) -> tuple[Node, int, list[bytes]]:
-        """Follow `path` as far as there are nodes.
-
-        Returns the last node, how many names were followed, and the names; `path` was reached if
-        these are as many.
-        """
-        names = path[1:].split(b"/") if path != ROOT else []
-        node = self.root
-        depth = 0
-        for name in names:
-            children = node.children
-            if children is None or name not in children:
-                break
-            node = children[name]
-            depth += 1
-        return node, depth, names
-
     def _unreachable(self, node: Node, depth: int, names: list[bytes]) -> EtcdError:
-        """Return why `_descend` stopped: a file in the way, or the first missing component."""
+        """Return why `descend` stopped: a file in the way, or the first missing component."""
         if node.children is None:
             return EtcdError(NOT_A_DIRECTORY, b"/" + b"/".join(names[:depth]), self.index)
         return EtcdError(KEY_NOT_FOUND, b"/" + b"/".join(names[: depth + 1]), self.index)
+
+    def _graft(self, node: Node, names: list[bytes], depth: int) -> Node:
+        """Make what is missing of `names`, counted; returns the last one, an empty file."""
+        if names[0] == KEYS_NAME:
+            self.usage.add(names[depth:])
+        return graft(node, names[depth:], self.index)
 
     def _write_new(
         self,
@@ -379,12 +372,14 @@ class Tree:
         if expiration_ns is not None or node.expiration_ns is not None:
             self._reschedule(node, path, expiration_ns)
         node.created_index = node.modified_index = index
+        shown_value = None if is_dir else value
         if is_dir:
-            node.value = b""
+            value = b""
             node.children = {}
-            shown_value = None
-        else:
-            node.value = shown_value = value
+        grown = len(value) - len(node.value)
+        if grown and path.startswith(_KEYS_PREFIX):
+            self.usage.size_bytes += grown
+        node.value = value
         ttl = 0 if expiration_ns is None else ttl_s(expiration_ns, now_ns)
         return new_view((path, shown_value, is_dir, expiration_ns, ttl, None, index, index))
 
@@ -407,7 +402,11 @@ class Tree:
         index = self.index = self.index + 1
         if node.children is None:
             node.modified_index = index
-            node.value = node.value if value is None else value
+            if value is not None:
+                grown = len(value) - len(node.value)
+                if grown and path.startswith(_KEYS_PREFIX):
+                    self.usage.size_bytes += grown
+                node.value = value
         self._reschedule(node, path, expiration_ns or None)
         shown = view(node, path, now_ns)._replace(modified_index=index)
         return self._publish(new_event((action, shown, prev, index, value is None)))
@@ -435,6 +434,8 @@ class Tree:
             self.expiry.remove(node.expiration_ns, path)
         if node.children and (self.hub.count or self.expiry):
             forget_below(node, event, self.expiry, self.hub)
+        if names[0] == KEYS_NAME:
+            self.usage.remove(names[-1], node)  # last: what was below is not there any more
         if self.hub.count:
             self.hub.notify_removed(path, event)
         return self._publish(event)

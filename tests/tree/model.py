@@ -117,6 +117,12 @@ class Model:
         if failed:
             raise self.error(101, b" ".join(failed))
 
+    def usage(self) -> tuple[int, int]:
+        """Return how many nodes clients have made, and the bytes of their names and values."""
+        theirs = {p: record for p, record in self.records.items() if p[:1] == (b"1",) and p[1:]}
+        size_bytes = sum(len(p[-1]) + len(record.value or b"") for p, record in theirs.items())
+        return len(theirs), size_bytes
+
     # The operations
 
     def get(self, path: bytes, *, is_recursive: bool, now_ns: int) -> Event:

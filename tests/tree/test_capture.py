@@ -73,6 +73,11 @@ def test_rows_and_changes_are_the_tree_at_the_end(seed: int) -> None:
     assert restored.index == tree.index
     assert list(restored.history) == list(tree.history)
     assert restored.stats == tree.stats
+    tree.usage.sweep(10_000)
+    assert (restored.usage.keys, restored.usage.size_bytes) == (
+        tree.usage.keys,
+        tree.usage.size_bytes,
+    )
     while tree.has_expiring:
         now_ns = tree.next_expiration_ns
         assert now_ns is not None

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from etcdpy.errors import EtcdError
-from etcdpy.tree import removal
+from etcdpy.tree import removal, usage
 from etcdpy.tree.capture import rows
 from etcdpy.tree.command import Command, CommandKind, apply, decode, encode
 from etcdpy.tree.event import NodeView
@@ -106,6 +106,7 @@ class TreeMachine(RuleBasedStateMachine):
         Both ways to find what a removed directory held must do the same.
         """
         removal.WALKED_NODES_MIN = 64 if is_walked else 0
+        usage.SWEPT_AT_ONCE = 256 if is_walked else 1
         for name, ttl_s in zip([b"b/c", b"f", b"_h/k", b"b/_h"], ttls, strict=True):
             expiration_ns = self.expiration(ttl_s)
             self.command(CommandKind.SET, path=b"/1/a/" + name, expiration_ns=expiration_ns)
@@ -293,6 +294,7 @@ class TreeMachine(RuleBasedStateMachine):
         assert list(restored.history) == list(self.tree.history)
         assert restored.stats == self.tree.stats
         assert restored.next_expiration_ns == self.tree.next_expiration_ns
+        assert not restored.usage.has_debris
         self.take()
         self.tree = restored
         self.pairs = []
@@ -304,6 +306,9 @@ class TreeMachine(RuleBasedStateMachine):
         counters = self.tree.stats.as_json(self.tree.hub.count)
         expected = {name: self.model.counters.get(name, 0) for name in STAT_NAMES}
         assert counters == expected | {"watchers": self.model.live_count()}
+        self.tree.usage.sweep(1_000)
+        used = self.tree.usage
+        assert (used.keys, used.size_bytes) == self.model.usage()
         for watcher, twin in self.pairs:
             assert watcher.is_registered == twin.is_live
             assert watcher.is_overflowed == twin.is_overflowed
@@ -313,6 +318,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         removal.WALKED_NODES_MIN = 64
+        usage.SWEPT_AT_ONCE = 256
         self.get_at(b"/", True, True)
         self.take()
         replayed = Tree()

@@ -1,0 +1,78 @@
+"""What clients keep in the tree is counted as it changes; the machine test has the odd cases."""
+
+import pytest
+
+from etcdpy.tree import usage
+from etcdpy.tree.replacement import replace_state
+from etcdpy.tree.tree import Tree
+
+BIG = 1_000
+
+
+def put(tree: Tree, path: bytes, value: bytes = b"") -> None:
+    tree.set(path, value=value, now_ns=0)
+
+
+def used(tree: Tree) -> tuple[int, int]:
+    return tree.usage.keys, tree.usage.size_bytes
+
+
+def delete(tree: Tree, path: bytes) -> None:
+    tree.delete(path, is_dir=True, is_recursive=True, now_ns=0)
+
+
+def test_names_count_once_each_and_directories_are_keys() -> None:
+    tree = Tree()
+    put(tree, b"/1/dir/key", b"value")
+    assert used(tree) == (2, len(b"dir" + b"key" + b"value"))
+    put(tree, b"/1/dir/key", b"v")
+    put(tree, b"/1/dir/k2")
+    assert used(tree) == (3, len(b"dir" + b"key" + b"v" + b"k2"))
+
+
+def test_what_the_cluster_keeps_for_itself_is_not_counted() -> None:
+    tree = Tree()
+    put(tree, b"/0/members/1/attributes", b"x")
+    put(tree, b"/2/users/root", b"x")
+    put(tree, b"/2/users/root", b"longer")
+    delete(tree, b"/2/users")
+    assert used(tree) == (0, 0)
+
+
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_what_a_removed_directory_held_is_swept_in_slices(is_deep: bool) -> None:
+    tree = Tree()
+    for number in range(BIG):
+        put(tree, b"/1/d/%d/%d" % (number % 7 if is_deep else 0, number), b"v")
+    put(tree, b"/1/left", b"!")
+    full = tree.usage.keys
+    delete(tree, b"/1/d")
+    assert tree.usage.has_debris
+    assert full - tree.usage.keys <= usage.SWEPT_AT_ONCE + 1
+    slices = 0
+    while tree.usage.has_debris:
+        before = tree.usage.keys
+        tree.usage.sweep(100)
+        assert before - tree.usage.keys <= 100
+        slices += 1
+    assert slices <= (BIG + 100 - usage.SWEPT_AT_ONCE) // 100 + 1
+    assert used(tree) == (1, len(b"left" + b"!"))
+
+
+def test_a_little_directory_leaves_no_debris() -> None:
+    tree = Tree()
+    for number in range(usage.SWEPT_AT_ONCE):
+        put(tree, b"/1/d/%d" % number)
+    delete(tree, b"/1/d")
+    assert not tree.usage.has_debris
+    assert used(tree) == (0, 0)
+
+
+def test_a_tree_in_the_place_of_another_brings_its_own_usage() -> None:
+    tree, other = Tree(), Tree()
+    put(tree, b"/1/a", b"xxx")
+    put(other, b"/1/b/c", b"y")
+    replace_state(tree, other)
+    assert used(tree) == (2, 3)
+    put(tree, b"/1/b/c", b"yy")
+    assert used(tree) == (2, 4)
