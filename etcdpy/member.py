@@ -49,6 +49,8 @@ from etcdpy.tree import members
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
+from etcdpy.tree.node import NODES_AT_ONCE_MAX
+from etcdpy.tree.picture import Picture
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -358,9 +360,26 @@ class Member:
         return result
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
-        """Read the local tree.  Raises: EtcdError."""
+        """Read the local tree.
+
+        Raises: EtcdError; LargeListingError for a directory that has to be shown as a picture.
+        """
         return self._tree.get(
-            path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=self.now_ns()
+            path,
+            is_recursive=is_recursive,
+            is_sorted=is_sorted,
+            now_ns=self.now_ns(),
+            nodes_max=NODES_AT_ONCE_MAX,
+        )
+
+    def picture(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Picture:
+        """Begin to read a directory for which `get` has just raised LargeListingError."""
+        return Picture(
+            self._tree,
+            path,
+            is_recursive=is_recursive,
+            is_sorted=is_sorted,
+            now_ns=self.now_ns(),
         )
 
     async def linearize(self) -> None:

@@ -23,12 +23,14 @@ from etcdpy.http.backend import Backend
 from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
+from etcdpy.http.listing import ListingSender
 from etcdpy.http.routes import BodyRule, Match, Routes
 from etcdpy.http.target import TargetError
 from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
 from etcdpy.tls.contexts import ServerTls
+from etcdpy.tree.node import LargeListingError
 
 log = logging.getLogger("etcdpy.http.app")
 
@@ -102,6 +104,7 @@ class HttpServer:
         self._connections_max = connections_max
         self._date = wire.DateLine()
         self._render_event = EventRenderer()
+        self._listings = ListingSender()
         self._renderer: KeysRenderer | None = None
         self.is_stopping = False
         self._ready = asyncio.Event()
@@ -332,6 +335,11 @@ class HttpServer:
                 )
                 response = renderer.respond(event, backend.raft_status())
             traffic.succeeded(method, values.path, backend.now_ns() - began_ns)
+        except LargeListingError:
+            assert isinstance(plan, keys.Read)
+            sent = await self._listings.serve(plan, backend, renderer, connection, framing)
+            traffic.succeeded(method, values.path, backend.now_ns() - began_ns)
+            return sent
         except EtcdError as error:
             response = renderer.respond_error(error)
             if method:

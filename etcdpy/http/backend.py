@@ -11,6 +11,7 @@ from etcdpy.http.traffic import Traffic
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member
+from etcdpy.tree.picture import Picture
 from etcdpy.tree.watch import Watcher
 
 
@@ -64,7 +65,13 @@ class Backend(Protocol):
         """Replicate and apply `command`; the future has its event or its EtcdError."""
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
-        """Read the local tree.  Raises: EtcdError."""
+        """Read the local tree.
+
+        Raises: EtcdError; LargeListingError for a directory that has to be shown as a picture.
+        """
+
+    def picture(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Picture:
+        """Begin to read a directory for which `get` has just raised LargeListingError."""
 
     async def linearize(self) -> None:
         """Wait until the local tree holds all that was acknowledged before the call.

@@ -150,11 +150,20 @@ class Connection(RequestHandler):
 
     def respond(self, response: Response, framing: Framing) -> Sent:
         """Write a whole response."""
-        if self._is_body_broken and not self._messages:
-            framing = framing._replace(is_keep_alive=False)
+        framing = self.settle(framing)
         self.send(wire.encode(response, framing, self._date(), self.cors))
+        return self.answered(is_kept=wire.is_kept(response, framing))
+
+    def settle(self, framing: Framing) -> Framing:
+        """Return how a request is to be answered, now that its body was taken or left."""
+        if self._is_body_broken and not self._messages:
+            return framing._replace(is_keep_alive=False)
+        return framing
+
+    def answered(self, *, is_kept: bool) -> Sent:
+        """Hear that all of a response has been written."""
         self._is_last_answered = not self._messages
-        return Sent(self, is_kept=wire.is_kept(response, framing))
+        return Sent(self, is_kept=is_kept)
 
     def stream_head(self, headers: bytes, framing: Framing) -> bytes:
         """Return the head of a response that goes on for as long as there are events."""

@@ -5,6 +5,8 @@ can be 10,000 levels deep.
 Source: spec/keys.md section 8, spec/errors.md.
 """
 
+from collections.abc import Iterable, Iterator
+
 from etcdpy.errors import ERROR_TEXTS, EtcdError
 from etcdpy.http.gojson.writer import format_time, quote
 from etcdpy.tree.event import (
@@ -19,6 +21,7 @@ from etcdpy.tree.event import (
     Event,
     NodeView,
 )
+from etcdpy.tree.picture import Row
 
 # Where the tree keeps the clients' keys; clients never see it.
 KEYS_ROOT = b"/1"
@@ -103,6 +106,36 @@ def render_node(node: NodeView) -> bytes:
             parts.append(render_node(child))
             is_first = False
     return b"".join(parts)
+
+
+def render_rows(rows: Iterable[Row]) -> Iterator[bytes]:
+    """Yield, piece by piece, the same bytes that `render_event` makes of a whole listing.
+
+    An empty piece stands for work that has no bytes.
+    """
+    yield _EVENT_HEADS[GET]
+    opened: list[NodeView] = []
+    before = b""  # what stands between the last piece and a next node
+    for shown, is_open in rows:
+        if shown is None:
+            if is_open:
+                yield b""
+                continue
+            end = b"" if before is _BEFORE_FIRST else b"]"
+            tail = _tail_of(opened.pop())
+            yield b"%b,%b}" % (end, tail) if tail else b"%b}" % end
+        elif is_open:
+            yield b"%b{%b" % (before, _head_of(shown))
+            opened.append(shown)
+            before = _BEFORE_FIRST
+            continue
+        else:
+            yield before + render_node(shown)
+        before = b","
+    yield b"}\n"
+
+
+_BEFORE_FIRST = b',"nodes":['
 
 
 def _head_of(node: NodeView) -> bytes:

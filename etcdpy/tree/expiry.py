@@ -29,6 +29,13 @@ class Expiry:
         """Forget the node at `path`, which was noted with this expiration."""
         self._order.remove((expiration_ns, path))
 
+    def move(self, path: bytes, former_ns: int | None, expiration_ns: int | None) -> None:
+        """Note another expiration of the node at `path`; None is none."""
+        if former_ns is not None:
+            self.remove(former_ns, path)
+        if expiration_ns is not None:
+            self.add(expiration_ns, path)
+
     def remove_below(self, prefix: bytes) -> None:
         """Forget all nodes whose path begins with `prefix`: one pass over everything."""
         self._order = SortedList(entry for entry in self._order if not entry[1].startswith(prefix))

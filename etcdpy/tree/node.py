@@ -7,12 +7,21 @@ million of them exist at once; a slot costs 8 bytes each.
 
 from collections.abc import Iterator
 
+from etcdpy.errors import KEY_NOT_FOUND, NOT_A_DIRECTORY, EtcdError
 from etcdpy.tree.event import NodeView, new_view
 from etcdpy.tree.paths import ROOT
 
 NS_PER_S = 1_000_000_000
 TTL_S_MIN = -9_223_372_036  # a duration is a signed 64-bit count of nanoseconds
 TTL_S_MAX = 9_223_372_037
+
+
+#: A listing of more nodes is shown as a picture: rendered at once, these take a millisecond.
+NODES_AT_ONCE_MAX = 500
+
+
+class LargeListingError(Exception):
+    """What would be shown is too much to be shown at once: a `Picture` shows it."""
 
 
 class Node:
@@ -94,6 +103,22 @@ def listing(
     return top
 
 
+def refuse_large(directory: Node, nodes_max: int, *, is_recursive: bool) -> None:
+    """Look at no more than `nodes_max` nodes.
+
+    Raises: LargeListingError if a directory holds more.
+    """
+    count = 0
+    todo = [directory.children or {}]
+    while todo:
+        children = todo.pop()
+        count += len(children)
+        if count > nodes_max:
+            raise LargeListingError
+        if is_recursive:
+            todo.extend(child.children for child in children.values() if child.children)
+
+
 # children yet to be shown, the list that they go to, the prefix of their paths
 _Todo = tuple[list[tuple[bytes, Node]], list[NodeView], bytes]
 
@@ -164,6 +189,13 @@ def descend(top: Node, path: bytes) -> tuple[Node, int, list[bytes]]:
     return node, depth, names
 
 
+def unreachable(node: Node, depth: int, names: list[bytes], index: int) -> EtcdError:
+    """Return why `descend` stopped: a file in the way, or the first missing component."""
+    if node.children is None:
+        return EtcdError(NOT_A_DIRECTORY, b"/" + b"/".join(names[:depth]), index)
+    return EtcdError(KEY_NOT_FOUND, b"/" + b"/".join(names[: depth + 1]), index)
+
+
 def find_below(top: Node, names: list[bytes]) -> Node | None:
     """Return the node that `names` leads to from `top`, None if there is none."""
     node: Node | None = top
@@ -172,6 +204,14 @@ def find_below(top: Node, names: list[bytes]) -> Node | None:
             return None
         node = node.children.get(name)
     return node
+
+
+def detach(top: Node, names: list[bytes]) -> None:
+    """Take away from below `top` the node that `names` leads to, which is there."""
+    parent = find_below(top, names[:-1])
+    assert parent is not None
+    assert parent.children is not None
+    del parent.children[names[-1]]
 
 
 def graft(node: Node, names: list[bytes], index: int) -> Node:

@@ -34,6 +34,7 @@ def replace_state(tree: Tree, other: Tree) -> Jump:
     tree.stats = other.stats
     tree.usage = other.usage
     tree.journal = None  # a capture that goes on is void
+    tree.notes = other.notes  # open pictures are of the old root, which does not change any more
     oldest = tree.index - len(tree.history) + 1
     cut: list[Watcher] = []
     if missed < oldest:

@@ -12,8 +12,6 @@ from etcdpy.errors import (
     COMPARE_FAILED,
     DIRECTORY_NOT_EMPTY,
     KEY_EXISTS,
-    KEY_NOT_FOUND,
-    NOT_A_DIRECTORY,
     NOT_A_FILE,
     ROOT_READ_ONLY,
     EtcdError,
@@ -38,14 +36,17 @@ from etcdpy.tree.history import History
 from etcdpy.tree.node import (
     Node,
     descend,
-    find_below,
+    detach,
     find_difference,
     graft,
     listing,
     new_directory,
+    refuse_large,
     ttl_s,
+    unreachable,
     view,
 )
+from etcdpy.tree.notes import Notes
 from etcdpy.tree.paths import KEYS_PART, MEMBERS_PART, ROOT, below, join
 from etcdpy.tree.removal import forget_below
 from etcdpy.tree.stats import Stats
@@ -65,7 +66,7 @@ class Tree:
     `index` counts changes.  `root`, `expiry` and `history` are for this package's own modules.
     """
 
-    __slots__ = ("expiry", "history", "hub", "index", "journal", "root", "stats", "usage")
+    __slots__ = ("expiry", "history", "hub", "index", "journal", "notes", "root", "stats", "usage")
 
     def __init__(self) -> None:
         self.index = 0
@@ -75,25 +76,36 @@ class Tree:
         self.history = History()
         self.hub = WatchHub()
         self.stats = Stats()
-        self.usage = Usage()
+        self.notes = Notes()  # for the pictures that are open
+        self.usage = Usage(self.notes)
         self.journal: list[Event] | None = None  # of a capture that goes on
 
     # Reading
 
-    def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool, now_ns: int) -> Event:
+    def get(
+        self,
+        path: bytes,
+        *,
+        is_recursive: bool,
+        is_sorted: bool,
+        now_ns: int,
+        nodes_max: int | None = None,
+    ) -> Event:
         """Return the node at `path`; a directory with its visible children.
 
-        Raises: EtcdError 104, 100.
+        Raises: EtcdError 104, 100; LargeListingError, uncounted, for more than `nodes_max` nodes.
         """
         node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.gets_fail += 1
-            raise self._unreachable(node, depth, names)
-        self.stats.gets_success += 1
+            raise unreachable(node, depth, names, self.index)
         if node.children is None:
             shown = view(node, path, now_ns)
         else:
+            if nodes_max is not None:
+                refuse_large(node, nodes_max, is_recursive=is_recursive)
             shown = listing(node, path, now_ns, is_recursive=is_recursive, is_sorted=is_sorted)
+        self.stats.gets_success += 1
         return new_event((GET, shown, None, self.index, False))
 
     def find_node(self, path: bytes) -> Node | None:
@@ -129,7 +141,7 @@ class Tree:
                 value = node.value
         elif is_refresh or node.children is None:
             self.stats.sets_fail += 1
-            raise self._unreachable(node, depth, names)
+            raise unreachable(node, depth, names, self.index)
         self.stats.sets_success += 1
         index = self.index = self.index + 1
         if prev is None:
@@ -166,7 +178,7 @@ class Tree:
         if node.children is None:
             self.stats.create_fail += 1
             self.stats.sets_fail += 1
-            raise self._unreachable(node, depth, names)
+            raise unreachable(node, depth, names, self.index)
         self.stats.create_success += 1
         index = self.index = self.index + 1
         node = self._graft(node, names, depth)
@@ -195,7 +207,7 @@ class Tree:
         node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.update_fail += 1
-            raise self._unreachable(node, depth, names)
+            raise unreachable(node, depth, names, self.index)
         self.stats.update_success += 1
         if node.children is not None and value:
             raise EtcdError(NOT_A_FILE, path, self.index)
@@ -225,7 +237,7 @@ class Tree:
         node, depth, names = descend(self.root, path)
         refusal: EtcdError | None = None
         if depth != len(names):
-            refusal = self._unreachable(node, depth, names)
+            refusal = unreachable(node, depth, names, self.index)
         elif node.children is not None:
             refusal = EtcdError(NOT_A_FILE, path, self.index)
         elif difference := find_difference(node, prev_value, prev_index):
@@ -250,7 +262,7 @@ class Tree:
         node, depth, names = descend(self.root, path)
         refusal: EtcdError | None = None
         if depth != len(names):
-            refusal = self._unreachable(node, depth, names)
+            refusal = unreachable(node, depth, names, self.index)
         elif node.children is not None and not is_recursive:
             if not is_dir:
                 refusal = EtcdError(NOT_A_FILE, path, self.index)
@@ -272,7 +284,7 @@ class Tree:
         node, depth, names = descend(self.root, path)
         if depth != len(names):
             self.stats.compare_and_delete_fail += 1
-            raise self._unreachable(node, depth, names)
+            raise unreachable(node, depth, names, self.index)
         self.stats.compare_and_delete_success += 1
         if node.children is not None:
             raise EtcdError(NOT_A_FILE, path, self.index)
@@ -340,12 +352,6 @@ class Tree:
 
     # Parts of the operations
 
-    def _unreachable(self, node: Node, depth: int, names: list[bytes]) -> EtcdError:
-        """Return why `descend` stopped: a file in the way, or the first missing component."""
-        if node.children is None:
-            return EtcdError(NOT_A_DIRECTORY, b"/" + b"/".join(names[:depth]), self.index)
-        return EtcdError(KEY_NOT_FOUND, b"/" + b"/".join(names[: depth + 1]), self.index)
-
     def _graft(self, node: Node, names: list[bytes], depth: int) -> Node:
         """Make what is missing of `names`, counted; returns the last one, an empty file."""
         if names[0] == KEYS_NAME:
@@ -370,7 +376,8 @@ class Tree:
         if expiration_ns is not None and expiration_ns < EXPIRATION_NS_MIN:
             expiration_ns = None
         if expiration_ns is not None or node.expiration_ns is not None:
-            self._reschedule(node, path, expiration_ns)
+            self.expiry.move(path, node.expiration_ns, expiration_ns)
+            node.expiration_ns = expiration_ns
         node.created_index = node.modified_index = index
         shown_value = None if is_dir else value
         if is_dir:
@@ -407,16 +414,10 @@ class Tree:
                 if grown and path.startswith(_KEYS_PREFIX):
                     self.usage.size_bytes += grown
                 node.value = value
-        self._reschedule(node, path, expiration_ns or None)
+        self.expiry.move(path, node.expiration_ns, expiration_ns or None)
+        node.expiration_ns = expiration_ns or None
         shown = view(node, path, now_ns)._replace(modified_index=index)
         return self._publish(new_event((action, shown, prev, index, value is None)))
-
-    def _reschedule(self, node: Node, path: bytes, expiration_ns: int | None) -> None:
-        if node.expiration_ns is not None:
-            self.expiry.remove(node.expiration_ns, path)
-        node.expiration_ns = expiration_ns
-        if expiration_ns is not None:
-            self.expiry.add(expiration_ns, path)
 
     def _remove(
         self, action: str, node: Node, path: bytes, names: list[bytes], now_ns: int
@@ -426,10 +427,7 @@ class Tree:
         index = self.index = self.index + 1
         shown = new_view((path, None, prev.is_dir, None, 0, None, index, node.created_index))
         event = new_event((action, shown, prev, index, False))
-        parent = find_below(self.root, names[:-1])
-        assert parent is not None
-        assert parent.children is not None
-        del parent.children[names[-1]]
+        detach(self.root, names)
         if node.expiration_ns is not None:
             self.expiry.remove(node.expiration_ns, path)
         if node.children and (self.hub.count or self.expiry):
@@ -438,11 +436,13 @@ class Tree:
             self.usage.remove(names[-1], node)  # last: what was below is not there any more
         if self.hub.count:
             self.hub.notify_removed(path, event)
-        return self._publish(event)
+        return self._publish(event, node)
 
-    def _publish(self, event: Event) -> Event:
+    def _publish(self, event: Event, removed: Node | None = None) -> Event:
         """Put `event` into the history and tell the watchers, unless it is a refresh."""
         self.history.append(event)
+        if self.notes.is_wanted:
+            self.notes.add(event, removed)
         if self.journal is not None:
             self.journal.append(event)
         if self.hub.count and not event.is_refresh:

@@ -7,6 +7,7 @@ to write, and long to free: beyond a few nodes it is debris, which the owner has
 """
 
 from etcdpy.tree.node import Node
+from etcdpy.tree.notes import Notes
 from etcdpy.tree.paths import KEYS_PART
 
 #: The first name of the paths that are counted: what the cluster keeps for itself is not.
@@ -20,12 +21,13 @@ class Usage:
     """What the nodes below `KEYS_PART` take.
 
     `keys` are files and directories; `size_bytes` are the bytes of their names, each by itself,
-    and of their values.  Debris counts until it is swept.
+    and of their values.  Debris counts until it is swept, which waits while pictures are open.
     """
 
-    __slots__ = ("_debris", "keys", "size_bytes")
+    __slots__ = ("_debris", "_notes", "keys", "size_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
         self.keys = 0
         self.size_bytes = 0
         self._debris: list[dict[bytes, Node]] = []  # children of nodes that are gone
@@ -49,7 +51,9 @@ class Usage:
             self.sweep(SWEPT_AT_ONCE)
 
     def sweep(self, nodes_max: int) -> None:
-        """Count, and free, at most so many nodes of the debris."""
+        """Count, and free, at most so many nodes of the debris, which no picture may show."""
+        if self._notes.is_wanted:
+            return
         debris = self._debris
         left = nodes_max
         while debris and left > 0:

@@ -22,6 +22,8 @@ from etcdpy.tree import members as tree_members
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member, MemberRefusal, publish, set_cluster_version
+from etcdpy.tree.node import NODES_AT_ONCE_MAX
+from etcdpy.tree.picture import Picture
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -117,7 +119,16 @@ class TreeBackend:
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
         return self.tree.get(
-            path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=self.now_ns()
+            path,
+            is_recursive=is_recursive,
+            is_sorted=is_sorted,
+            now_ns=self.now_ns(),
+            nodes_max=NODES_AT_ONCE_MAX,
+        )
+
+    def picture(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Picture:
+        return Picture(
+            self.tree, path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=self.now_ns()
         )
 
     async def linearize(self) -> None:

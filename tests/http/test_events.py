@@ -6,8 +6,16 @@ import pytest
 
 from etcdpy import errors
 from etcdpy.errors import EtcdError
-from etcdpy.http.events import render_action, render_error, render_event, render_node
+from etcdpy.http.events import (
+    render_action,
+    render_error,
+    render_event,
+    render_node,
+    render_rows,
+)
 from etcdpy.tree.event import Event, NodeView
+from etcdpy.tree.picture import Picture
+from etcdpy.tree.tree import Tree
 
 EXPIRATION_NS = 1_795_223_807_443_294_856
 
@@ -143,3 +151,24 @@ def test_every_code_is_rendered(code: int) -> None:
     parsed = json.loads(render_error(EtcdError(code, b"x", 1)))
     assert parsed["errorCode"] == code
     assert parsed["message"] == errors.ERROR_TEXTS[code].message
+
+
+def test_a_picture_reads_like_the_listing_made_at_once() -> None:
+    tree = Tree()
+    expiration_ns = 1_900_000_000 * 10**9
+    tree.set(b"/1/z", value=b"<v>", expiration_ns=expiration_ns, now_ns=0)
+    tree.set(b"/1/d/e/f", value=b"1", now_ns=0)
+    tree.set(b"/1/d/_hidden", value=b"1", now_ns=0)
+    tree.set(b"/1/only/_hidden", value=b"1", now_ns=0)
+    tree.set(b"/1/empty", is_dir=True, expiration_ns=expiration_ns, now_ns=0)
+    for path in (b"/1", b"/1/d", b"/1/only", b"/1/empty"):
+        for is_recursive in (False, True):
+            event = tree.get(path, is_recursive=is_recursive, is_sorted=False, now_ns=0)
+            picture = Picture(tree, path, is_recursive=is_recursive, is_sorted=False, now_ns=0)
+            pieces = list(render_rows(picture.rows()))
+            picture.close()
+            assert json.loads(b"".join(pieces)) == json.loads(render_event(event))
+            event = tree.get(path, is_recursive=is_recursive, is_sorted=True, now_ns=0)
+            picture = Picture(tree, path, is_recursive=is_recursive, is_sorted=True, now_ns=0)
+            assert b"".join(render_rows(picture.rows())) == render_event(event)
+            picture.close()
