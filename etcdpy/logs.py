@@ -86,7 +86,7 @@ _ZAP_LEVELS = {
 _FIELDS_ATTRIBUTE = "etcdpy_fields"
 _EVENT_ATTRIBUTE = "etcdpy_event"
 #: Control characters would let a client's key forge a line of its own.
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127]}
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
 
 
 class Output(Protocol):

@@ -27,6 +27,7 @@ from etcdpy.member import Member
 from etcdpy.serving import Listeners
 from etcdpy.settings.config import Config
 from etcdpy.startup.bootstrap import start_up
+from etcdpy.startup.exposure import warn_of_directory
 from etcdpy.startup.listeners import close_listeners, listening_address, open_listeners
 from etcdpy.startup.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
@@ -198,6 +199,8 @@ def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals
 
 def _lock_data_dir(config: Config, files: Files) -> DataDir:
     """Open the data directory; wait, as etcd does, while another process has it."""
+    for directory in (config.data_dir, config.wal_dir):
+        warn_of_directory(directory)
     began_s = time.monotonic()
     is_told = False
     while True:

@@ -119,7 +119,9 @@ def test_a_json_line_has_the_sentence_where_no_other_words_are_given(
 
 @pytest.mark.parametrize("formatter", [logs.CapnslogFormatter(), logs.ZapFormatter()])
 def test_what_a_client_sent_cannot_start_a_line(formatter: logging.Formatter) -> None:
-    record = logging.makeLogRecord({"name": "etcdpy.http", "msg": "key a\nb\r\x1b[2J\x7f\udcff"})
+    record = logging.makeLogRecord(
+        {"name": "etcdpy.http", "msg": "key a\nb\r\x1b[2J\x7f\x9b\udcff"}
+    )
     line = formatter.format(record)
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line

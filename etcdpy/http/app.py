@@ -25,7 +25,7 @@ from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.listing import ListingSender
 from etcdpy.http.routes import BodyRule, Match, Routes
-from etcdpy.http.target import TargetError
+from etcdpy.http.target import TargetError, host_of
 from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import EventRenderer, WatchFeed
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
@@ -40,6 +40,12 @@ CONNECTIONS_MAX = 1 << 20
 
 # A body that nobody reads is waited for if it is smaller; a larger one ends the connection.
 _UNREAD_BYTES_MAX = 256 * 1024
+
+# A form so long may hold millions of fields and escapes: it is read beside the loop.
+_LONG_FORM_BYTES = 256 * 1024
+
+# What is asked of the server as a whole, under whatever name.
+_ASK_THE_SERVER = (b"*", "OPTIONS")
 
 # How long stopping waits for bytes that were written already to leave.
 _FLUSH_S = 0.05
@@ -236,10 +242,8 @@ class HttpServer:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
             return connection.refuse(400)
-        if self._access is not None:
-            host = request.headers.get("Host", "")
-            connection.cors = self._access.cors_for(request.headers.get("Origin", ""))
-            refusal = None if connection.arrival.is_tls else self._access.find_refusal(host)
+        if self._access is not None and (raw_target, method) != _ASK_THE_SERVER:
+            refusal = _find_refusal(self._access, request, connection, raw_target)
             if refusal is not None:
                 return connection.respond(refusal, _frame_unread(request, connection, framing))
         if isinstance(match, Match) and match.route.is_raft:
@@ -308,7 +312,10 @@ class HttpServer:
         began_ns = backend.now_ns()
         method = ""  # until it is allowed: what is refused before is not counted
         try:
-            plan = keys.parse(values, began_ns)
+            if len(values.body) < _LONG_FORM_BYTES:
+                plan = keys.parse(values, began_ns)
+            else:
+                plan = await asyncio.to_thread(keys.parse, values, began_ns)
             if backend.authority.is_enabled():
                 await backend.authority.check_key(
                     values.caller,
@@ -386,6 +393,17 @@ class HttpServer:
 
 def _cut_when_done(connection: Connection, task: asyncio.Task[Any]) -> None:
     connection.cut()
+
+
+def _find_refusal(
+    access: Access, request: web.BaseRequest, connection: Connection, raw_target: bytes
+) -> Response | None:
+    """Return the refusal of a client that calls us by a wrong name, and see to its CORS lines."""
+    connection.cors = access.cors_for(request.headers.get("Origin", ""))
+    if connection.arrival.is_tls:
+        return None
+    host = host_of(raw_target, request.method).decode("utf-8", "surrogateescape")
+    return access.find_refusal(host or request.headers.get("Host", ""))
 
 
 def _caller(request: web.BaseRequest, connection: Connection) -> Caller:

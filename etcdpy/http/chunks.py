@@ -23,6 +23,7 @@ _LONG_TRAILER = b"http: suspiciously long trailer after chunked body"
 LINE_BYTES_MAX = 4096
 _DIGITS_MAX = 16
 _HEX = re.compile(rb"[0-9a-fA-F]*")
+_PLAIN_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 _SPACE = b" \t\r\n"
 
 
@@ -75,6 +76,10 @@ class ChunkReader:
             data, self._rest = self._rest + data, b""
         position, size = 0, len(data)
         while position < size and not self.is_done:
+            if self._part is _Part.SIZE:
+                position = self._take_whole(data, position, parts)
+                if position == size:
+                    break
             if self._part is _Part.DATA:
                 part = data[position : position + self._left]
                 parts.append(part)
@@ -89,6 +94,22 @@ class ChunkReader:
                 return parts, b""
             position = end
         return parts, data[position:]
+
+    @staticmethod
+    def _take_whole(data: bytes, position: int, parts: list[bytes]) -> int:
+        """Take chunks that are whole and without extensions; returns where another kind begins.
+
+        A client can send millions of small ones, so they must cost little.
+        """
+        match = _PLAIN_SIZE.match
+        while (found := match(data, position)) is not None:
+            begin = found.end()
+            end = begin + int(found[1], 16)
+            if end == begin or data[end : end + 2] != b"\r\n":
+                break
+            parts.append(data[begin:end])
+            position = end + 2
+        return position
 
     # Each of these reads one thing at a position; returns the position after it, -1 for more.
 

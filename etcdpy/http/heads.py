@@ -112,10 +112,11 @@ def split_fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         line = lines[number].strip(_BLANK)
         if b":" not in line:
             raise FieldError(b"malformed MIME header: missing colon: %b" % go_quote(lines[number]))
-        number += 1
+        begin = number = number + 1
         while number < count and lines[number][:1] in (b" ", b"\t"):
-            line += b" " + lines[number].strip(_BLANK)
             number += 1
+        if number > begin:
+            line = b" ".join([line, *(more.strip(_BLANK) for more in lines[begin:number])])
         name, _, value = line.partition(b":")
         if name:
             yield name, value.lstrip(_BLANK)

@@ -54,6 +54,20 @@ def split(raw: bytes, method: str = "GET") -> Target:
     return Target(path, query)
 
 
+def host_of(raw: bytes, method: str) -> bytes:
+    """Return the host that a good target names itself, maybe with a port; empty for a path.
+
+    It goes before that of the header, by RFC 9112 section 3.2.2.
+    """
+    text = raw.partition(b"?")[0]
+    if text[:1] == b"/":
+        return b""
+    if method == "CONNECT":
+        text = b"http://" + text
+    _, mark, rest = text.partition(b"://")
+    return unescape(rest.partition(b"/")[0].rpartition(b"@")[2]) if mark else b""
+
+
 def _path_of_url(text: bytes) -> bytes:
     """Return the path of `*` or of an absolute URL; what has a scheme and no slash has none."""
     if text == b"*":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from etcdpy.errors import ConfigError
 from etcdpy.settings.config import Config
+from etcdpy.startup.exposure import warn_of_key
 from etcdpy.tls.ciphers import SUITES
 from etcdpy.tls.contexts import ClientTls, ServerTls, TlsError, TlsSettings
 from etcdpy.tls.self_signed import make_self_signed
@@ -55,6 +56,7 @@ def secure_peers(config: Config) -> tuple[ServerTls | None, ClientTls]:
         settings = _sign_ourselves(config, settings, "peer", urls)
     if not settings.is_empty:
         log.info("peerTLS: %s", settings)
+        warn_of_key(settings.key_file)
     _warn_of_plain(urls, settings, "peer", "peer-")
     _check_certificate_for(urls, settings)
     dialing = ClientTls(settings)
@@ -93,6 +95,7 @@ def secure_clients(config: Config) -> ServerTls | None:
             )
     if not settings.is_empty:
         log.info("ClientTLS: %s", settings)
+        warn_of_key(settings.key_file)
     _check_certificate_for(config.listen_metrics_urls, settings)
     if not any(map(_is_tls, urls + config.listen_metrics_urls)):
         return None

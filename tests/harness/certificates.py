@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,14 +80,19 @@ class Authority:
         usages: tuple[x509.ObjectIdentifier, ...] = BOTH,
         days: int = 365,
         serial: int = 0,
+        subject: Sequence[tuple[x509.ObjectIdentifier, str]] = (),
     ) -> Pair:
-        """Write a certificate and its key below `file_name`; negative `days`: it has expired."""
+        """Write a certificate and its key below `file_name`; negative `days`: it has expired.
+
+        A `subject` has all of its names, in place of `cn`.
+        """
+        names = x509.Name([x509.NameAttribute(*each) for each in subject])
         key = ec.generate_private_key(ec.SECP256R1())
         begin = now() - DAY if days > 0 else now() + (days - 1) * DAY
         number = serial or x509.random_serial_number()
         builder = (
             x509.CertificateBuilder()
-            .subject_name(name_of(cn))
+            .subject_name(names if subject else name_of(cn))
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(number)
@@ -99,10 +105,10 @@ class Authority:
         )
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
-        names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        hosts: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
+        hosts += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
+        if hosts:
+            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         certificate = builder.sign(self.key, hashes.SHA256())
         pair = Pair(
             self.directory / f"{file_name}.pem", self.directory / f"{file_name}-key.pem", number

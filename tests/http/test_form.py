@@ -79,6 +79,14 @@ def test_escaped_fields_read_back(values: dict[bytes, bytes]) -> None:
     assert found == values
 
 
+@given(st.lists(st.sampled_from([b"a", b"%41", b"\n", b"%0A", b"\xff"]), min_size=1))
+def test_a_long_text_is_decoded_as_its_parts(pieces: list[bytes]) -> None:
+    """Wherever it is cut on the way."""
+    pattern = b"".join(pieces)
+    count = 20_000 // len(pattern) + 1
+    assert form.unescape(pattern * count) == form.unescape(pattern) * count
+
+
 def test_unescape_leaves_plus_and_refuses_what_is_no_escape() -> None:
     assert form.unescape(b"a+%2f%00b") == b"a+/\x00b"
     with pytest.raises(EscapeError):

@@ -94,6 +94,29 @@ def test_the_target_of_connect_is_a_host_or_a_path(raw: bytes, path: bytes) -> N
     assert target.split(raw, "CONNECT") == (path, b"")
 
 
+@pytest.mark.parametrize(
+    ("raw", "method", "host"),
+    [
+        (b"/version", "GET", b""),
+        (b"//a/b", "GET", b""),
+        (b"/x?http://a/", "GET", b""),
+        (b"*", "OPTIONS", b""),
+        (b"http:/version", "GET", b""),
+        (b"http:///version", "GET", b""),
+        (b"http://a/version", "GET", b"a"),
+        (b"http://a", "GET", b"a"),
+        (b"http://a?x=//b/", "GET", b"a"),
+        (b"HTTPS://u:p@a:1/", "GET", b"a:1"),
+        (b"http://b@c@a/", "GET", b"a"),
+        (b"http://%e9/", "GET", b"\xe9"),
+        (b"a:80", "CONNECT", b"a:80"),
+        (b"/a", "CONNECT", b""),
+    ],
+)
+def test_an_absolute_target_names_its_host(raw: bytes, method: str, host: bytes) -> None:
+    assert target.host_of(raw, method) == host
+
+
 def test_long_hosts_are_judged_in_linear_time() -> None:
     for unit in (b":", b"a:", b"%25", b"@", b"["):
         host = unit * (1_000_000 // len(unit))

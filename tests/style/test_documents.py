@@ -128,3 +128,16 @@ def test_nothing_names_a_folder_of_one_machine() -> None:
         if (match := _PERSONAL.search(path.read_text(errors="replace")))
     }
     assert not found
+
+
+def test_every_attack_in_the_table_is_tried_by_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "security.md").read_text().partition("## Attacks and answers")[2]
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "| test |" not in line]
+    named = [re.findall(r"`(test_\w+)`", row.rpartition(" | ")[2]) for row in rows]
+    assert all(named), [row for row, tests in zip(rows, named, strict=True) if not tests]
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    }
+    assert {name for tests in named for name in tests} <= there
