@@ -11,6 +11,12 @@ from typing import NamedTuple
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from tests.conformance.attacks import FORGED
@@ -143,3 +149,15 @@ def test_a_key_that_everybody_can_read_is_named(tmp_path: Path) -> None:
     files.server.key.chmod(0o644)
     with member.start():
         assert f'key file "{files.server.key}" is open to everybody' in member.log_text()
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    files = Files.make(tmp_path / "files")
+    key = load_pem_private_key(files.server.key.read_bytes(), None)
+    sealed = BestAvailableEncryption(b"pw")
+    files.server.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, sealed))
+    for kind in Kind:
+        with SecureMember(kind, tmp_path / kind, *files.flags(), tls=files.context()) as member:
+            member.launch()
+            assert member.wait_exit() == 1
+            assert "tls: failed to parse private key" in member.log_text()

@@ -44,6 +44,7 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     )
+    path.chmod(0o600)
 
 
 class Authority:
