@@ -5,7 +5,7 @@ is believed.  Every decoder checks types, ranges and sizes, so that the core, wh
 only ever given what a correct peer could have sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgpack
@@ -19,6 +19,8 @@ from etcdpy.consensus.messages import (
     Message,
     MessageKind,
     SnapshotMeta,
+    has_change,
+    make_entries,
 )
 from etcdpy.errors import PeerError
 
@@ -37,7 +39,7 @@ MEMBERS_COUNT_MAX = 1_024
 _MESSAGE_FIELDS = len(Message._fields)
 _ENTRY_KINDS = frozenset(map(int, EntryKind))
 _CONF_CHANGE_KINDS = frozenset(map(int, ConfChangeKind))
-_MESSAGE_KINDS = frozenset(map(int, MessageKind))
+_MESSAGE_KINDS = {int(kind): kind for kind in MessageKind}
 
 
 def encode_conf_change(change: ConfChange) -> bytes:
@@ -101,33 +103,56 @@ def _is_number(value: object) -> bool:
 
 
 def _message(fields: Any) -> Message:
-    _require(isinstance(fields, tuple) and len(fields) == _MESSAGE_FIELDS, "field count")
-    kind = fields[0]
-    _require(type(kind) is int and kind in _MESSAGE_KINDS, "unknown kind")
-    raw = Message(*fields)
-    for number in (*fields[1:7], raw.hint, raw.context):
-        _require(_is_number(number), "not an unsigned number")
-    _require(raw.to > 0 and raw.sender > 0, "without a member id")
-    _require(type(raw.is_rejected) is bool, "is_rejected is not a truth value")
-    _require(isinstance(raw.entries, tuple), "entries are not a list")
-    message = raw._replace(
-        kind=MessageKind(kind),
-        entries=tuple(_entry(entry) for entry in raw.entries),
-        snapshot=None if raw.snapshot is None else _snapshot_meta(raw.snapshot),
+    _require(type(fields) is tuple and len(fields) == _MESSAGE_FIELDS, "field count")
+    kind, to, sender, term, index, log_term, commit, rows, is_rejected, hint, context, meta = fields
+    numbers = (kind, to, sender, term, index, log_term, commit, hint, context)
+    _require(_are_numbers(numbers), "not an unsigned number")
+    _require(kind in _MESSAGE_KINDS, "unknown kind")
+    _require(to > 0 and sender > 0, "without a member id")
+    _require(type(is_rejected) is bool, "is_rejected is not a truth value")
+    entries = _entries(rows)
+    snapshot = None if meta is None else _snapshot_meta(meta)
+    message = Message(
+        _MESSAGE_KINDS[kind],
+        to,
+        sender,
+        term,
+        index,
+        log_term,
+        commit,
+        entries,
+        is_rejected,
+        hint,
+        context,
+        snapshot,
     )
     _check_content(message)
     return message
 
 
-def _entry(fields: Any) -> Entry:
-    _require(isinstance(fields, tuple) and len(fields) == 4, "entry without its four fields")
-    term, index, kind, data = fields
-    _require(_is_number(term) and _is_number(index), "entry: not an unsigned number")
-    _require(type(kind) is int and kind in _ENTRY_KINDS, "entry: unknown kind")
-    _require(type(data) is bytes and len(data) <= ENTRY_BYTES_MAX, "entry: bad data")
-    if kind == EntryKind.CONF_CHANGE:
-        decode_conf_change(data)
-    return Entry(term, index, kind, data)
+def _are_numbers(values: Collection[Any]) -> bool:
+    # In a set of types, `bool` is another one than `int`; msgpack has no wider numbers.
+    return set(map(type, values)) == {int} and min(values) >= 0
+
+
+def _entries(rows: Any) -> tuple[Entry, ...]:
+    """Check what all entries of a message have in common in one go for each field."""
+    _require(type(rows) is tuple, "entries are not a list")
+    if not rows:
+        return ()
+    is_table = set(map(type, rows)) == {tuple} and set(map(len, rows)) == {4}
+    _require(is_table, "entry without its four fields")
+    terms, indexes, kinds, datas = zip(*rows, strict=True)
+    _require(_are_numbers(terms) and _are_numbers(indexes), "entry: not an unsigned number")
+    _require(_are_numbers(kinds) and _ENTRY_KINDS.issuperset(kinds), "entry: unknown kind")
+    are_bytes = set(map(type, datas)) == {bytes}
+    _require(are_bytes and max(map(len, datas)) <= ENTRY_BYTES_MAX, "entry: bad data")
+    entries = make_entries(rows)
+    if has_change(entries):
+        for entry in entries:
+            if entry.kind == EntryKind.CONF_CHANGE:
+                decode_conf_change(entry.data)
+    return tuple(entries)
 
 
 def _snapshot_meta(fields: Any) -> SnapshotMeta:
@@ -167,10 +192,13 @@ def _check_content(message: Message) -> None:
 
 def _check_run(message: Message) -> None:
     """Check that the entries of an append follow on each other, in index and term."""
-    index, term = message.index, message.log_term
-    _require(term <= message.term, "log term after the message's")
-    for entry in message.entries:
-        index += 1
-        _require(entry.index == index, "entries with a gap")
-        _require(term <= entry.term <= message.term and entry.term > 0, "terms do not ascend")
-        term = entry.term
+    _require(message.log_term <= message.term, "log term after the message's")
+    entries = message.entries
+    if not entries:
+        return
+    terms, indexes, _, _ = zip(*entries, strict=True)
+    start = message.index + 1
+    _require(indexes == tuple(range(start, start + len(entries))), "entries with a gap")
+    lowest = max(message.log_term, 1)
+    is_ascending = lowest <= terms[0] and terms[-1] <= message.term
+    _require(is_ascending and list(terms) == sorted(terms), "terms do not ascend")

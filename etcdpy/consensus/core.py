@@ -228,7 +228,7 @@ class Raft:
             or self._must_persist()
             or state.log.has_committed
             or bool(state.read_states)
-            or state.told_soft_state != self._soft_state()
+            or self._is_soft_state_news
             or reads.is_flush_due(state)
             or proposals.is_flush_due(state)
             or election.is_alone(state)
@@ -275,16 +275,22 @@ class Raft:
             or state.log.pending_snapshot is not None
         )
 
-    def _soft_state(self) -> SoftState:
+    @property
+    def _is_soft_state_news(self) -> bool:
         state = self.state
-        return SoftState(state.leader_id, state.role, state.is_removed)
+        leader_id, role, is_removed = state.told_soft_state
+        return (
+            state.role is not role
+            or state.leader_id != leader_id
+            or state.is_removed is not is_removed
+        )
 
     def _soft_state_news(self) -> SoftState | None:
-        soft_state = self._soft_state()
-        if soft_state == self.state.told_soft_state:
+        if not self._is_soft_state_news:
             return None
-        self.state.told_soft_state = soft_state
-        return soft_state
+        state = self.state
+        state.told_soft_state = SoftState(state.leader_id, state.role, state.is_removed)
+        return state.told_soft_state
 
     # ---- what has been done with it
 

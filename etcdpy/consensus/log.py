@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etcdpy.consensus.interfaces import Storage
-from etcdpy.consensus.messages import Entry, HardState, SnapshotMeta
+from etcdpy.consensus.messages import Entry, HardState, SnapshotMeta, size_of
 from etcdpy.errors import FatalError
 
 
@@ -260,6 +260,8 @@ class RaftLog:
 
 def _fitting(entries: list[Entry], bytes_max: int) -> list[Entry]:
     """Return the first of `entries`, then as many as fit `bytes_max`."""
+    if size_of(entries) <= bytes_max:
+        return entries
     size_bytes = 0
     for position, entry in enumerate(entries):
         size_bytes += len(entry.data)

@@ -31,6 +31,7 @@ from etcdpy.consensus.messages import (
     HardState,
     Message,
     MessageKind,
+    has_change,
 )
 from etcdpy.consensus.state import AppliedChange, State
 
@@ -93,6 +94,8 @@ def hold_back(state: State, entries: list[Entry]) -> list[Entry]:
 
     From a change on that is not known on disk to be committed the rest is given back: guard 4.
     """
+    if not has_change(entries):
+        return entries
     for position, entry in enumerate(entries):
         if entry.kind == EntryKind.CONF_CHANGE:
             if entry.index > state.persisted_hard_state.commit:

@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 from etcdpy.consensus import membership, replication
-from etcdpy.consensus.messages import Entry, EntryKind, Message, MessageKind
+from etcdpy.consensus.messages import Entry, EntryKind, Message, MessageKind, size_of
 from etcdpy.consensus.state import Held, State
 
 # Forwards remembered for each sender in a term.  One carries a whole batch, so this many are
@@ -138,5 +138,6 @@ def note_applying(state: State, entries: Sequence[Entry]) -> None:
     """Make room in the uncommitted tail for what is being handed out to be applied."""
     if state.is_leader:
         term = state.term
-        size_bytes = sum([len(entry.data) for entry in entries if entry.term == term])
+        own = entries if entries[0].term == term else [e for e in entries if e.term == term]
+        size_bytes = size_of(own)
         state.uncommitted_bytes = max(0, state.uncommitted_bytes - size_bytes)

@@ -7,9 +7,18 @@ have made room for.
 """
 
 from collections.abc import Sequence
+from itertools import count, repeat
 
 from etcdpy.consensus import reads
-from etcdpy.consensus.messages import Entry, Message, MessageKind, SnapshotMeta, SnapshotRequest
+from etcdpy.consensus.messages import (
+    Entry,
+    Message,
+    MessageKind,
+    SnapshotMeta,
+    SnapshotRequest,
+    make_entries,
+    size_of,
+)
 from etcdpy.consensus.progress import Progress, ProgressState
 from etcdpy.consensus.quorum import committed_index
 from etcdpy.consensus.state import State
@@ -20,10 +29,9 @@ from etcdpy.errors import FatalError
 
 def append_own(state: State, kind: int, datas: Sequence[bytes]) -> None:
     """Append entries of this leader's term; they count as its own once they are durable."""
-    term = state.term
     log = state.log
-    start = log.last_index + 1
-    log.append([Entry(term, index, kind, data) for index, data in enumerate(datas, start)])
+    indexes = count(log.last_index + 1)
+    log.append(make_entries(zip(repeat(state.term), indexes, repeat(kind), datas)))
     state.uncommitted_bytes += sum(map(len, datas))
     state.is_append_due = True
 
@@ -75,8 +83,7 @@ def _send_append(state: State, to: int, progress: Progress) -> bool:
         )
     )
     progress.commit_sent = log.commit
-    size_bytes = sum(len(entry.data) for entry in entries)
-    progress.sent(previous + len(entries), len(entries), size_bytes)
+    progress.sent(previous + len(entries), len(entries), size_of(entries))
     return True
 
 
