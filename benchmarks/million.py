@@ -1,20 +1,24 @@
 """A million keys: the time to write them, memory, restart, and the pauses that clients feel.
 
-The load runs with the default snapshot count, so it crosses several snapshots; then the member is
-killed and started again, and its tree is made to be written out once more while hardly anything
-else happens.
+On the way there, single requests are measured at smaller sizes.  The load runs with the default
+snapshot count, so it crosses several snapshots; then the member is killed and started again, and
+its tree is made to be written out once more while hardly anything else happens.  Last come the
+operations that concern all keys at once.
 """
 
 import time
 from collections.abc import Iterator
 
-from benchmarks import wrk
+from benchmarks import large, throughput, wrk
 from benchmarks.memory import MIB, PeakMemory, pss_bytes
 from benchmarks.probe import Probe, quantile
 from benchmarks.samples import Sample
+from benchmarks.throughput import Case
+from benchmarks.wrk import Requests
 from tests.harness.process import Member, ServerError, wait_until
 
 CONNECTIONS = 64
+STAGES = (1_000, 10_000, 100_000)
 LOAD_S_MAX = 900
 QUIET_S = 3.0
 SETTLE_S = 3.0  # longer than the writing of one snapshot
@@ -23,9 +27,17 @@ SNAPSHOT_DEADLINE_S = 120.0
 SNAPSHOT_COUNT = 500
 
 
-def measure(member: Member, keys: int) -> Iterator[Sample]:
+def stages(keys: int) -> list[int]:
+    """Return the sizes at which single requests are measured."""
+    return [*(size for size in STAGES if size < keys), keys]
+
+
+def measure(member: Member, keys: int, seconds: int, rounds: int) -> Iterator[Sample]:
     """Measure one freshly started member."""
     case = f"{keys:,} keys"
+    for size in stages(keys)[:-1]:
+        wrk.fill(member.client_url, CONNECTIONS, LOAD_S_MAX, size)
+        yield from _single_requests(member, size, seconds, rounds)
 
     def sample(name: str, unit: str, value: float) -> Sample:
         return Sample(f"{case}: {name}", unit, member.kind, value)
@@ -36,18 +48,30 @@ def measure(member: Member, keys: int) -> Iterator[Sample]:
         path = f"/v2/keys/fill/{number % 1000:03}/{number}"
         assert member.request("GET", path).status == 200, f"the load left out {path}"
     yield sample("load", "req/s", load.per_s)
-    yield sample("load, all requests", "p99 ms", load.p99_us / 1000)
+    yield sample("load, all requests", "p99 ms", wrk.pooled_ms([load], 0.99))
     yield from _pauses(member, f"{case}: load", probe)
     if load.errors:
         yield sample("load", "errors", load.errors)
     yield sample("memory after the load", "MiB", pss_bytes(member.pid) / MIB)
     yield sample("memory at peak", "MiB", memory.peak_bytes / MIB)
+    yield from _single_requests(member, keys, seconds, rounds)
     yield sample("restart", "s to ready", _restart(member))
     yield sample("memory after the restart", "MiB", pss_bytes(member.pid) / MIB)
     with Probe(member.client_url) as probe:
         time.sleep(QUIET_S)
     yield from _pauses(member, f"{case}: quiet", probe)
     yield from _snapshot_pauses(member, case)
+    member.stop()
+    member.options = ()
+    member.start(LOAD_S_MAX)
+    yield from large.measure(member, keys, is_filled=True)
+
+
+def _single_requests(member: Member, size: int, seconds: int, rounds: int) -> Iterator[Sample]:
+    """Read and write keys drawn at random."""
+    for verb, mode in (("GET", "read"), ("PUT", "rewrite")):
+        case = Case(f"{verb} of {size:,} keys", Requests(mode, size), CONNECTIONS)
+        yield from throughput.measure(throughput.targets([member]), case, seconds, rounds)
 
 
 def _restart(member: Member) -> float:

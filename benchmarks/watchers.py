@@ -1,16 +1,20 @@
 """Many watches that wait on one key: what each costs, and how long until the last one is told."""
 
+import contextlib
 import selectors
 import socket
 import time
 from collections.abc import Iterator
 
+from benchmarks import throughput
 from benchmarks.memory import pss_bytes
 from benchmarks.samples import Sample
+from benchmarks.throughput import Case
 from tests.harness.process import Member
 
 KEY = "/v2/keys/watched"
 DEADLINE_S = 60.0
+CONNECTIONS = 64  # of the load beside idle watches
 BATCH = 200  # connections opened at a time, below the usual accept backlog
 
 
@@ -68,27 +72,48 @@ class Crowd:
             one.close()
 
 
-def measure(member: Member, count: int, rounds: int) -> Iterator[Sample]:
-    """Let `count` watches wait, write once, take the time to the last; `rounds` times over."""
-    case = f"{count:,} watchers"
+def idle_counts(count: int) -> tuple[int, ...]:
+    """Return how many watchers wait while others are measured."""
+    return (0, count // 10, count)
+
+
+def measure(member: Member, count: int, seconds: int, rounds: int) -> Iterator[Sample]:
+    """Let `count` watches wait, write once, take the time to the last; `rounds` times over.
+
+    Before that, single requests are measured beside fewer and as many watches that only wait.
+    """
     member.request("PUT", KEY, {"value": "0"})
+    throughput.prepare(member)
+    for idle in idle_counts(count)[:-1]:
+        with contextlib.closing(Crowd(member, idle)):
+            yield from _beside(member, idle, seconds, rounds)
+    case = f"{count:,} watchers"
     before = pss_bytes(member.pid)
-    crowd = Crowd(member, count)
-    try:
+    with contextlib.closing(Crowd(member, count)) as crowd:
         per_watch = (pss_bytes(member.pid) - before) / count
         yield Sample(case, "kB each", member.kind, per_watch / 1000)
+        yield from _beside(member, count, seconds, rounds)
         for number in range(rounds):
             if number:
                 crowd.wait_again()
-            start = time.perf_counter()
-            with socket.create_connection(("127.0.0.1", member.client_port)) as writer:
-                body = f"value={number}"
-                writer.sendall(
-                    f"PUT {KEY} HTTP/1.1\r\nHost: x\r\n"
-                    "Content-Type: application/x-www-form-urlencoded\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-                )
-                crowd.receive_all()
-            yield Sample(case, "ms to last", member.kind, (time.perf_counter() - start) * 1000)
-    finally:
-        crowd.close()
+            yield Sample(case, "ms to last", member.kind, _tell_all(member, crowd, number) * 1000)
+
+
+def _beside(member: Member, idle: int, seconds: int, rounds: int) -> Iterator[Sample]:
+    for verb, requests in (("GET", throughput.GET), ("PUT", throughput.PUT_MANY)):
+        case = Case(f"{verb} beside {idle:,} idle watchers", requests, CONNECTIONS)
+        yield from throughput.measure(throughput.targets([member]), case, seconds, rounds)
+
+
+def _tell_all(member: Member, crowd: Crowd, number: int) -> float:
+    """Write the watched key; returns after how many seconds the last watch was told."""
+    start = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", member.client_port)) as writer:
+        body = f"value={number}"
+        writer.sendall(
+            f"PUT {KEY} HTTP/1.1\r\nHost: x\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        crowd.receive_all()
+    return time.perf_counter() - start
