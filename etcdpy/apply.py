@@ -6,7 +6,6 @@ boot may answer a waiting proposal: one of an earlier boot can still commit, and
 equal one of ours.  A new state machine is a new row of `_machines`.
 """
 
-import asyncio
 import logging
 import struct
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.http.backend import Outcome
 from etcdpy.http.gojson.writer import format_duration
 from etcdpy.logs import fields
 from etcdpy.tree import command as tree_command
@@ -45,7 +45,7 @@ class _Pending:
     """A proposal of this boot that has not been applied yet."""
 
     command: Command
-    result: "asyncio.Future[Event]"
+    result: Outcome
     deadline_s: float  # loop time
 
 
@@ -84,9 +84,7 @@ class Applications:
         """How many proposals of this boot wait for their result."""
         return len(self._pending)
 
-    def register(
-        self, command: Command, result: "asyncio.Future[Event]", deadline_s: float
-    ) -> bytes:
+    def register(self, command: Command, result: Outcome, deadline_s: float) -> bytes:
         """Return the entry data for `command`; its outcome will be set on `result`.
 
         Raises: EtcdError 300 when `PENDING_MAX` proposals wait already.
@@ -200,7 +198,7 @@ class Applications:
         """Run a tree command that another member, or another boot, has proposed."""
         self._run(tree_command.decode(data), None)
 
-    def _run(self, command: Command, result: "asyncio.Future[Event] | None") -> None:
+    def _run(self, command: Command, result: Outcome | None) -> None:
         try:
             outcome = tree_command.apply(self.tree, command)
         except EtcdError as refusal:

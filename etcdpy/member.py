@@ -11,8 +11,9 @@ import logging
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
@@ -31,7 +32,7 @@ from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.http.app import CONNECTIONS_MAX
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
-from etcdpy.http.backend import RaftStatus
+from etcdpy.http.backend import Outcome, RaftStatus
 from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.peers.protocol import Identity
 from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
@@ -64,6 +65,13 @@ WITHDRAW_INTERVAL_S = 0.1
 RETRY_INTERVAL_S = 0.1
 
 _STOPPED = b"etcdserver: server stopped"
+
+
+class _Read(NamedTuple):
+    """A quorum read; deadlines, in loop time, ascend with their places in the queue."""
+
+    deadline_s: float
+    future: "asyncio.Future[int]"
 
 
 class Member:
@@ -130,6 +138,7 @@ class Member:
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._reads: deque[_Read] = deque()  # those that wait, and some that were answered
         self._soft_state = SoftState()  # as told last
 
     def _make_transport(self, tls: MemberTls) -> PeerTransport:
@@ -319,9 +328,17 @@ class Member:
 
     def _withdraw(self) -> None:
         timeout_s = self._request_timeout_s
+        now_s = self._loop.time()
         self._applications.withdraw(
-            self._loop.time(), lambda deadline_s: self._causes.explain(deadline_s - timeout_s)
+            now_s, lambda deadline_s: self._causes.explain(deadline_s - timeout_s)
         )
+        reads = self._reads
+        while reads and (reads[0].future.done() or reads[0].deadline_s <= now_s):
+            deadline_s, future = reads.popleft()
+            if not future.done():
+                self.monitor.read_failed()
+                cause = self._causes.explain(deadline_s - timeout_s)
+                future.set_exception(EtcdError(RAFT_INTERNAL, cause))
 
     # Backend
 
@@ -344,19 +361,26 @@ class Member:
         status = self._driver.status
         return RaftStatus(status.commit, status.term, status.leader_id)
 
+    def submit(self, command: Command, outcome: Outcome) -> None:
+        """Replicate and apply `command`, and tell `outcome` what became of it, once.
+
+        Raises: EtcdError 300 when too much waits already.
+        """
+        deadline_s = self._loop.time() + self._request_timeout_s
+        data = self._applications.register(command, outcome, deadline_s)
+        try:
+            self._driver.propose(data)
+        except EtcdError:
+            self._applications.forget(data)
+            raise
+
     def propose(self, command: Command) -> "asyncio.Future[Event]":
         """Replicate and apply `command`; the future has its event or its EtcdError.
 
         Raises: EtcdError 300 when too much waits already.
         """
         result: asyncio.Future[Event] = self._loop.create_future()
-        deadline_s = self._loop.time() + self._request_timeout_s
-        data = self._applications.register(command, result, deadline_s)
-        try:
-            self._driver.propose(data)
-        except EtcdError:
-            self._applications.forget(data)
-            raise
+        self.submit(command, result)
         return result
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
@@ -382,17 +406,22 @@ class Member:
             now_ns=self.now_ns(),
         )
 
+    def linearized(self) -> "asyncio.Future[int]":
+        """Return a future that is done when the local tree holds all acknowledged before now.
+
+        It has EtcdError 300 when that can't be known in time.
+        Raises: EtcdError 300 when too much waits already.
+        """
+        read = self._driver.read_index()
+        self._reads.append(_Read(self._loop.time() + self._request_timeout_s, read))
+        return read
+
     async def linearize(self) -> None:
         """Wait until the local tree holds all that was acknowledged before the call.
 
         Raises: EtcdError 300 when that can't be known in time.
         """
-        began_s = self._loop.time()
-        try:
-            await asyncio.wait_for(self._driver.read_index(), self._request_timeout_s)
-        except TimeoutError:
-            self.monitor.read_failed()
-            raise EtcdError(RAFT_INTERNAL, self._causes.explain(began_s)) from None
+        await self.linearized()
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         """Register a watch.  Raises: EtcdError 401."""

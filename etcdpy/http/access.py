@@ -48,20 +48,25 @@ class Access:
         """Return the lines with which a page of `origin` may read the answer."""
         return wire.CORS if self._headers is None else self._headers.get(origin, b"")
 
+    def knows(self, host: str) -> bool:
+        """Tell whether we may be called by `Host`."""
+        return self._hosts is None or _name_of(host) in self._hosts
+
     def find_refusal(self, host: str) -> Response | None:
         """Return the answer to a request for another `Host` than we may be called by."""
-        if self._hosts is None:
+        if self.knows(host):
             return None
-        try:
-            name = split_host_port(host).host
-        except ValueError:
-            name = host
-        if name in self._hosts:
-            return None
-        quoted = go_quote(name)
+        quoted = go_quote(_name_of(host))
         log.warning("rejecting HTTP request from %s to prevent DNS rebinding attacks", quoted)
         body = (_MISDIRECTED % quoted).encode("utf-8", "surrogateescape")
         return Response(421, wire.TEXT_TYPE + wire.NOSNIFF, body, is_bare=True)
+
+
+def _name_of(host: str) -> str:
+    try:
+        return split_host_port(host).host
+    except ValueError:
+        return host
 
 
 def make_access(origins: Iterable[str], hosts: Iterable[str]) -> Access | None:

@@ -1,6 +1,6 @@
 """The HTTP servers of a member: sockets, aiohttp, and the way from a request to its face.
 
-A file of its own because it is the adapter: the faces know values, `connection` knows aiohttp's
+A file of its own because it is the adapter: the faces know values, `handler` knows aiohttp's
 insides, and here the two meet.  Rules for changing it: no answer is decided here, and nothing of
 a request is read before the server is ready, which is when the member has published itself.
 Source: spec/cluster.md section 6, spec/watch.md section 5.
@@ -8,29 +8,27 @@ Source: spec/cluster.md section 6, spec/watch.md section 5.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from aiohttp import HttpVersion10, web
-from aiohttp.web_protocol import RequestHandler
 
 from etcdpy.errors import EtcdError
 from etcdpy.http import keys, wire
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.access import Access
 from etcdpy.http.backend import Backend
-from etcdpy.http.connection import BodyError, Connection, Limits, Sent, connection_of
+from etcdpy.http.connection import BodyError, Connection, FastPath, Limits
+from etcdpy.http.fast import FastKeys
+from etcdpy.http.handler import Handler, Sent, handler_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
-from etcdpy.http.listing import ListingSender
 from etcdpy.http.routes import BodyRule, Match, Routes
+from etcdpy.http.runner import Asked, KeysRunner
 from etcdpy.http.target import TargetError, host_of
-from etcdpy.http.traffic import QUORUM_GET
-from etcdpy.http.watch import EventRenderer, WatchFeed
+from etcdpy.http.watch import EventRenderer
 from etcdpy.http.wire import ANONYMOUS, Caller, Framing, Request, Response
 from etcdpy.tls.contexts import ServerTls
-from etcdpy.tree.node import LargeListingError
 
 log = logging.getLogger("etcdpy.http.app")
 
@@ -47,8 +45,10 @@ _LONG_FORM_BYTES = 256 * 1024
 # What is asked of the server as a whole, under whatever name.
 _ASK_THE_SERVER = (b"*", "OPTIONS")
 
-# How long stopping waits for bytes that were written already to leave.
+# How long stopping waits for bytes that were written already to leave, and how often it looks
+# whether those who may still be answered have been.
 _FLUSH_S = 0.05
+_DRAIN_INTERVAL_S = 0.01
 
 
 class RaftFace(Protocol):
@@ -56,25 +56,11 @@ class RaftFace(Protocol):
 
     async def serve(
         self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
-    ) -> Sent:
-        """Answer one request under /raft; it may hold the connection, and take it over."""
+    ) -> bool:
+        """Answer one request under /raft, which may take the connection over.
 
-
-class _AiohttpServer(web.Server):
-    """aiohttp's low-level server, with connections of ours."""
-
-    def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server.handle, loop=loop)
-        self._http_server = server
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if self._http_server.is_stopping:  # accepted before, made known after the others were cut
-            transport.abort()
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        self._http_server.connection_lost()
+        Return whether another request may follow.
+        """
 
 
 class HttpServer:
@@ -102,20 +88,20 @@ class HttpServer:
         """
         self._access = access
         self._backend = backend
-        self._traffic = backend.monitor.traffic
         self._raft = raft
         self._routes = routes
         self._cors = cors
         self._limits = limits
         self._connections_max = connections_max
         self._date = wire.DateLine()
-        self._render_event = EventRenderer()
-        self._listings = ListingSender()
-        self._renderer: KeysRenderer | None = None
+        self._runner: KeysRunner | None = None
         self.is_stopping = False
         self._ready = asyncio.Event()
-        self._tasks: dict[asyncio.Task[Any], Connection] = {}  # requests that are being served
-        self._aiohttp: _AiohttpServer | None = None
+        self.fast: FastPath | None = None
+        self.waiting_count = 0  # requests of the fast path that wait, watches too
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()  # requests that are being served
+        self._aiohttp: web.Server | None = None
         self._acceptor: Acceptor | None = None
         self._heads: dict[bool, HeadReader] = {}  # by whether the connection has TLS
 
@@ -128,13 +114,16 @@ class HttpServer:
             False: HeadReader(is_muxed=self._routes.has_cors),
             True: HeadReader(is_muxed=False),
         }
-        self._aiohttp = _AiohttpServer(self, asyncio.get_running_loop())
+        self._aiohttp = web.Server(self._handle, loop=asyncio.get_running_loop())
         self._acceptor = Acceptor(listeners, self._make_connection, self._connections_max, tls)
         self._acceptor.start()
 
     def set_ready(self) -> None:
         """Begin to answer: the member has joined, its cluster id is known."""
-        self._renderer = KeysRenderer(self._backend.cluster_id)
+        renderer = KeysRenderer(self._backend.cluster_id)
+        self._runner = KeysRunner(self._backend, renderer, EventRenderer(), self._spawn)
+        if self._routes.has_keys:
+            self.fast = FastKeys(self._runner, self._routes, self._access, self._spawn)
         self._ready.set()
 
     async def stop(self, drain_s: float = 0.0) -> None:
@@ -146,7 +135,7 @@ class HttpServer:
         if self._acceptor is not None:
             await self._acceptor.close()
         await self._drain(drain_s)
-        connections = self._connections()
+        connections = list(self._connections)
         transports = [c.transport for c in connections if c.transport is not None]
         for connection in connections:
             connection.cut()
@@ -158,16 +147,14 @@ class HttpServer:
 
     async def _drain(self, drain_s: float) -> None:
         """Cut connections with TLS when they have answered what they were asked."""
-        serving = {task: c for task, c in self._tasks.items() if c.arrival.is_tls}
-        if not serving or drain_s <= 0:
-            return
-        busy = set(serving.values())
-        for connection in self._connections():
-            if connection.arrival.is_tls and connection not in busy:
-                connection.cut()
-        for task, connection in serving.items():
-            task.add_done_callback(partial(_cut_when_done, connection))
-        await asyncio.wait(serving, timeout=drain_s)
+        serving = {c for c in self._connections if c.arrival.is_tls}
+        for connection in list(serving):
+            connection.cut_when_answered()
+        deadline_s = asyncio.get_running_loop().time() + drain_s
+        while any(c.is_answering and c.is_open for c in serving):
+            if asyncio.get_running_loop().time() >= deadline_s:
+                return
+            await asyncio.sleep(_DRAIN_INTERVAL_S)
 
     async def _flush(self, transports: list[asyncio.Transport]) -> None:
         """Give written bytes a moment to leave, then abort those whose clients don't read."""
@@ -177,31 +164,42 @@ class HttpServer:
         for transport in slow:
             transport.abort()
 
-    def _connections(self) -> list[Connection]:
-        if self._aiohttp is None:
-            return []
-        return [c for c in self._aiohttp.connections if isinstance(c, Connection)]
-
     @property
     def connection_count(self) -> int:
         """How many connections are open."""
-        return len(self._connections())
+        return len(self._connections)
 
     @property
     def serving_count(self) -> int:
         """How many requests are being served, watches too."""
-        return len(self._tasks)
+        return len(self._tasks) + self.waiting_count
 
-    def connection_lost(self) -> None:
+    # What connections call
+
+    def make_handler(self, connection: Connection) -> Handler:
+        """Return aiohttp's handler of a connection's requests that the fast path does not serve."""
+        assert self._aiohttp is not None
+        handler = Handler(self._aiohttp, asyncio.get_running_loop(), connection)
+        assert connection.transport is not None
+        handler.connection_made(connection.transport)
+        return handler
+
+    def connection_made(self, connection: Connection) -> None:
+        """Take note of a new connection."""
+        self._connections.add(connection)
+        if self.is_stopping:  # accepted before, made known after the others were cut
+            connection.cut()
+
+    def connection_lost(self, connection: Connection) -> None:
         """Take note that a connection has ended."""
+        self._connections.discard(connection)
         assert self._acceptor is not None
         self._acceptor.connection_closed()
 
     def _make_connection(self, arrival: Arrival) -> Connection:
         """Return the protocol of a connection that was just accepted."""
-        assert self._aiohttp is not None
         return Connection(
-            self._aiohttp,
+            self,
             asyncio.get_running_loop(),
             arrival=arrival,
             heads=self._heads[arrival.is_tls],
@@ -212,20 +210,29 @@ class HttpServer:
 
     # Requests
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _spawn(self, serving: Coroutine[Any, Any, None]) -> None:
+        """Run a part of serving that takes its time in a task."""
+        task = asyncio.get_running_loop().create_task(serving)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; called by aiohttp in a task of the request's own."""
         task = asyncio.current_task()
         assert task is not None
-        connection = connection_of(request)
-        self._tasks[task] = connection
+        handler = handler_of(request)
+        self._tasks.add(task)
         try:
             if not self._ready.is_set():
                 await self._ready.wait()
-            return await self._serve(request, connection)
+            is_kept = await self._serve(request, handler)
         finally:
-            del self._tasks[task]
+            self._tasks.discard(task)
+        return Sent(handler, is_kept=is_kept)
 
-    async def _serve(self, request: web.BaseRequest, connection: Connection) -> Sent:
+    async def _serve(self, request: web.BaseRequest, handler: Handler) -> bool:
+        """Answer one request; return whether another may follow."""
+        connection = handler.connection
         method = request.method
         is_http10 = request.version == HttpVersion10
         framing = wire.PLAIN
@@ -241,47 +248,48 @@ class HttpServer:
         try:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
-            return connection.refuse(400)
+            connection.refuse(400)
+            return True
         if self._access is not None and (raw_target, method) != _ASK_THE_SERVER:
             refusal = _find_refusal(self._access, request, connection, raw_target)
             if refusal is not None:
-                return connection.respond(refusal, _frame_unread(request, connection, framing))
+                return connection.respond(refusal, _frame_unread(request, handler, framing))
         if isinstance(match, Match) and match.route.is_raft:
             return await self._serve_raft(request, match.path, connection, framing)
         if isinstance(match, Response):
-            return connection.respond(match, _frame_unread(request, connection, framing))
-        return await self._serve_face(request, match, connection, framing)
+            return connection.respond(match, _frame_unread(request, handler, framing))
+        return await self._serve_face(request, match, handler, framing)
 
     async def _serve_raft(
         self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
-    ) -> Sent:
+    ) -> bool:
         if self._raft is None:
             return connection.respond(wire.NOT_FOUND, framing)
         return await self._raft.serve(request, path, connection, framing)
 
     async def _serve_face(
-        self, request: web.BaseRequest, match: Match, connection: Connection, framing: Framing
-    ) -> Sent:
-        route = match.route
+        self, request: web.BaseRequest, match: Match, handler: Handler, framing: Framing
+    ) -> bool:
+        route, connection = match.route, handler.connection
         values = Request(
             request.method, match.path, match.raw_query, caller=_caller(request, connection)
         )
         if route.guard is not None:
             refusal = await route.guard(self._backend, values)
             if refusal is not None:
-                return connection.respond(refusal, _frame_unread(request, connection, framing))
+                return connection.respond(refusal, _frame_unread(request, handler, framing))
         if route.body is not None and request.method in route.body.methods:
-            values = await self._read_body(route.body, values, request, connection)
+            values = await self._read_body(route.body, values, request, handler)
         if route.is_compressible:
             accepted = request.headers.get("Accept-Encoding", "")
             values = values._replace(accept_encoding=accepted)
-        framing = _frame_unread(request, connection, framing)
+        framing = _frame_unread(request, handler, framing)
         if route.handler is not None:
             return connection.respond(await route.handler(self._backend, values), framing)
         return await self._serve_keys(values, connection, framing)
 
     async def _read_body(
-        self, rule: BodyRule, values: Request, request: web.BaseRequest, connection: Connection
+        self, rule: BodyRule, values: Request, request: web.BaseRequest, handler: Handler
     ) -> Request:
         """Return the request with its media type, and its body as far as it could be read.
 
@@ -292,107 +300,35 @@ class HttpServer:
         if not rule.is_wanted(values):
             return values
         if _is_waiting(request):
-            connection.send(wire.CONTINUE)
+            handler.connection.send(wire.CONTINUE)
         body, error = b"", b""
         try:
-            body = await connection.read_body(request.content, rule.bytes_max)
+            body = await handler.read_body(request.content, rule.bytes_max, self._limits.body_s)
         except BodyError as broken:
             error = broken.cause
         except TimeoutError as slow:
-            connection.cut()
+            handler.connection.cut()
             raise ConnectionError("the request body does not come") from slow
         if len(body) > rule.bytes_max:
             body, error = b"", rule.too_large
         return values._replace(body=body, body_error=error)
 
-    async def _serve_keys(self, values: Request, connection: Connection, framing: Framing) -> Sent:
+    async def _serve_keys(self, values: Request, connection: Connection, framing: Framing) -> bool:
         """Do what a keys request asks for."""
-        backend, renderer, traffic = self._backend, self._renderer, self._traffic
-        assert renderer is not None
+        backend, runner = self._backend, self._runner
+        assert runner is not None
         began_ns = backend.now_ns()
-        method = ""  # until it is allowed: what is refused before is not counted
+        asked = Asked(values.method, values.path, began_ns, framing)
         try:
             if len(values.body) < _LONG_FORM_BYTES:
                 plan = keys.parse(values, began_ns)
             else:
                 plan = await asyncio.to_thread(keys.parse, values, began_ns)
-            if backend.authority.is_enabled():
-                await backend.authority.check_key(
-                    values.caller,
-                    keys.key_of(values),
-                    is_write=isinstance(plan, keys.Write),
-                    is_recursive=plan.is_recursive,
-                )
-            method = values.method
-            if isinstance(plan, keys.Watch):
-                return await self._serve_watch(plan, connection, framing)
-            if isinstance(plan, keys.Read) and plan.is_quorum:
-                method = QUORUM_GET
-            traffic.received[method] += 1
-            if isinstance(plan, keys.Write):
-                event = await backend.propose(plan.command)
-                response = renderer.respond(event, backend.raft_status(), plan.is_value_hidden)
-            else:
-                if plan.is_quorum:
-                    await backend.linearize()
-                if plan.is_recursive:
-                    traffic.recursive_reads_count += 1
-                event = backend.get(
-                    plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
-                )
-                response = renderer.respond(event, backend.raft_status())
-            traffic.succeeded(method, values.path, backend.now_ns() - began_ns)
-        except LargeListingError:
-            assert isinstance(plan, keys.Read)
-            sent = await self._listings.serve(plan, backend, renderer, connection, framing)
-            traffic.succeeded(method, values.path, backend.now_ns() - began_ns)
-            return sent
         except EtcdError as error:
-            response = renderer.respond_error(error)
-            if method:
-                traffic.failed[response.status, method] += 1
-        return connection.respond(response, framing)
-
-    async def _serve_watch(
-        self, plan: keys.Watch, connection: Connection, framing: Framing
-    ) -> Sent:
-        """Hold the connection for a watch until it ends on either side.
-
-        Raises: EtcdError 401.
-        """
-        backend, renderer = self._backend, self._renderer
-        assert renderer is not None
-        self._traffic.watches_count += 1
-        watcher = backend.watch(
-            plan.path, is_recursive=plan.is_recursive, is_stream=plan.is_stream, since=plan.since
-        )
-        is_whole: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def end(is_body_whole: bool) -> None:
-            connection.feed = None
-            backend.unwatch(watcher)
-            if not is_whole.done():
-                is_whole.set_result(is_body_whole)
-
-        feed = WatchFeed(
-            watcher, self._render_event, connection.send, end, is_chunked=not framing.is_http10
-        )
-        connection.feed = feed
-        headers = renderer.head_lines(watcher.start_index, backend.raft_status())
-        feed.start(connection.stream_head(headers, framing))
-        if connection.is_half_closed:
-            feed.finish()
-        elif not connection.is_open:
-            feed.cut()
-        try:
-            is_kept = await is_whole and framing.is_keep_alive and not framing.is_http10
-        finally:
-            feed.cut()
-        return Sent(connection, is_kept=is_kept)
-
-
-def _cut_when_done(connection: Connection, task: asyncio.Task[Any]) -> None:
-    connection.cut()
+            return runner.refuse(error, asked, connection)
+        if backend.authority.is_enabled():
+            return await runner.run_checked(plan, values, asked, connection)
+        return await runner.run_to_end(plan, asked, connection)
 
 
 def _find_refusal(
@@ -434,7 +370,7 @@ def _is_waiting(request: web.BaseRequest) -> bool:
     return has_expectation and request.body_exists and request.version != HttpVersion10
 
 
-def _frame_unread(request: web.BaseRequest, connection: Connection, framing: Framing) -> Framing:
+def _frame_unread(request: web.BaseRequest, handler: Handler, framing: Framing) -> Framing:
     """Return the framing of an answer before which the body has been read, or will not be.
 
     The connection ends where the rest may never come, or is too much to throw away.
@@ -442,7 +378,7 @@ def _frame_unread(request: web.BaseRequest, connection: Connection, framing: Fra
     if request.content.at_eof():
         return framing
     if _is_waiting(request):
-        connection.expect_no_body()
+        handler.expect_no_body()
     elif int(request.headers.get("Content-Length") or "0") < _UNREAD_BYTES_MAX:
         return framing
     return framing._replace(is_keep_alive=False)

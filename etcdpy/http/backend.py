@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from etcdpy.errors import EtcdError
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
 from etcdpy.http.traffic import Traffic
@@ -22,6 +23,19 @@ class RaftStatus:
     commit: int
     term: int
     leader_id: int  # 0 when none is known
+
+
+class Outcome(Protocol):
+    """Who waits for what becomes of a proposal; a future is one."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+
+    def set_result(self, event: Event, /) -> None:
+        """Hear that it was applied, and what that did."""
+
+    def set_exception(self, error: EtcdError, /) -> None:
+        """Hear that it was refused, or that nobody knows in time."""
 
 
 class Monitor(Protocol):
@@ -61,8 +75,17 @@ class Backend(Protocol):
     def raft_status(self) -> RaftStatus:
         """Return commit index, term and leader as they are now."""
 
+    def submit(self, command: Command, outcome: Outcome) -> None:
+        """Replicate and apply `command`, and tell `outcome` what became of it, once.
+
+        Raises: EtcdError 300 when too much waits already.
+        """
+
     def propose(self, command: Command) -> "asyncio.Future[Event]":
-        """Replicate and apply `command`; the future has its event or its EtcdError."""
+        """Replicate and apply `command`; the future has its event or its EtcdError.
+
+        Raises: EtcdError 300 when too much waits already.
+        """
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
         """Read the local tree.
@@ -72,6 +95,13 @@ class Backend(Protocol):
 
     def picture(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Picture:
         """Begin to read a directory for which `get` has just raised LargeListingError."""
+
+    def linearized(self) -> "asyncio.Future[int]":
+        """Return a future that is done when the local tree holds all acknowledged before now.
+
+        It has EtcdError 300 when that can't be known in time.
+        Raises: EtcdError 300 when too much waits already.
+        """
 
     async def linearize(self) -> None:
         """Wait until the local tree holds all that was acknowledged before the call.

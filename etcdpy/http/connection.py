@@ -1,37 +1,34 @@
-"""One client connection: aiohttp's protocol with etcd's manners.
+"""One client connection: what comes in, what goes out, and who answers.
 
-A file of its own because everything that depends on aiohttp's insides is here, by name: requests
-are read by `receiver` in place of aiohttp's parser, which takes and refuses other things than Go,
-half-closed clients still get their answers, heads and bodies are bounded in time, and a watch can
-take the connection over.
+A file of its own because it is the socket's side of HTTP, with etcd's manners: requests are read
+by `receiver`, by Go's rules, half-closed clients still get their answers, heads and bodies are
+bounded in time, and a watch can take the connection over.  A request is answered by the fast path
+(`fast`) or by aiohttp's handler (`handler`), which is made for the first request that needs it, so
+that a client that only waits for a key costs no more than it must.  Either is given a request
+when all before it have been answered, or keeps them in a queue: answers leave in their order.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
-
-from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
-from yarl import URL
+from typing import Protocol, cast
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Arrival
-from etcdpy.http.heads import CHUNKED, Head, HeadReader
+from etcdpy.http.heads import Head, HeadReader
 from etcdpy.http.receiver import BodyPart, Receiver, Refusal
 from etcdpy.http.watch import WatchFeed
 from etcdpy.http.wire import Framing, Response
 
-# aiohttp wants one in each request; the handlers read the target as it came.
-_NO_URL = URL("/")
-
 _TCP_KEEPALIVE_S = 30
 # How long a refused client may go on sending before its connection is closed under it, so that
 # the refusal is not lost to a reset; Go's number.
-_LINGER_S = 0.5
+LINGER_S = 0.5
+# A body of that size is gathered for the fast path; a longer one is read by a handler as it comes.
+_GATHERED_BYTES_MAX = 64 * 1024
+# As much is read of what follows a request that waits for its answer.
+_UNREAD_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,58 +47,97 @@ class BodyError(Exception):
         self.cause = cause
 
 
-class _Refused(Exception):
-    """Carries the last words of a connection through aiohttp's queue of requests."""
+class FastPath(Protocol):
+    """Answers requests without a task."""
 
-    def __init__(self, words: bytes) -> None:
-        super().__init__(words)
-        self.words = words
+    def is_for(self, target: bytes) -> bool:
+        """Tell whether a request for `target` may be served here."""
+
+    def serve(self, connection: "Connection", head: Head, body: bytes) -> bool:
+        """Answer a whole request, now or when what it waits for has come; False: not here."""
 
 
-class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer has been written already, and whether another may follow.
+class Handler(Protocol):
+    """Answers requests in a task of its own, one after the other."""
 
-    Nothing of a StreamResponse is used, therefore its set-up is left out.
-    """
-
-    def __init__(self, connection: "Connection", *, is_kept: bool) -> None:
-        self._connection = connection
-        self._is_kept = is_kept
+    is_busy: bool  # a request that was given here has not been answered
 
     @property
-    def keep_alive(self) -> bool:
-        """Whether the connection takes another request."""
-        return self._is_kept and self._connection.has_more
+    def is_full(self) -> bool:
+        """Whether nothing more is taken now."""
 
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Do nothing: the head is out."""
+    @property
+    def is_body_broken(self) -> bool:
+        """Whether no request can follow the one that is being answered."""
 
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Wait until the client has taken enough of what was written."""
-        await self._connection.drain()
+    def take_head(self, head: Head) -> None:
+        """Take a request, to be answered after those before it."""
+
+    def take_body(self, part: BodyPart) -> None:
+        """Take a part of the last request's body."""
+
+    def break_body(self, cause: bytes, *, is_last: bool) -> None:
+        """Hear that a body breaks off; with `is_last` nothing can follow it."""
+
+    def take_refusal(self, refusal: Refusal) -> None:
+        """Take the end of the connection, behind the requests before it."""
+
+    def clear(self) -> None:
+        """Forget the requests that wait."""
+
+    def force_close(self) -> None:
+        """End now."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Hear that the client is gone."""
 
 
-class Connection(RequestHandler):
+class Owner(Protocol):
+    """The server that a connection belongs to.  `fast` is None until requests are answered."""
+
+    fast: FastPath | None
+    waiting_count: int
+
+    def make_handler(self, connection: "Connection") -> Handler:
+        """Return the handler of a connection's requests that `fast` does not serve."""
+
+    def connection_made(self, connection: "Connection") -> None:
+        """Hear of a new connection."""
+
+    def connection_lost(self, connection: "Connection") -> None:
+        """Hear that a connection has ended."""
+
+
+class Connection(asyncio.Protocol):
     """A client connection; see the module."""
 
     __slots__ = (
         "_date",
-        "_head_timer",
-        "_is_body_broken",
-        "_is_last_answered",
+        "_drained",
+        "_gathered",
+        "_gathering",
+        "_handler",
+        "_is_ending",
+        "_is_held",
+        "_is_leaving",
         "_is_refusing",
-        "_last_payload",
+        "_is_writing_paused",
         "_limits",
+        "_loop",
+        "_owner",
         "_receiver",
+        "_timer",
         "arrival",
         "cors",
         "feed",
         "is_half_closed",
+        "is_waiting",
+        "transport",
     )
 
     def __init__(
         self,
-        server: web.Server,
+        owner: Owner,
         loop: asyncio.AbstractEventLoop,
         *,
         arrival: Arrival,
@@ -110,135 +146,224 @@ class Connection(RequestHandler):
         cors: bytes,
         limits: Limits,
     ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=10 * 365 * 86400.0,  # idle connections are never closed
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's way to say "none"
-            lingering_time=5.0,
-        )
-        self._parser = None
+        self._owner = owner
+        self._loop = loop
         self._receiver = Receiver(heads)
         self._date = date
         self._limits = limits
+        self.transport: asyncio.Transport | None = None
         self.arrival = arrival
         self.cors = cors
         self.feed: WatchFeed | None = None
         self.is_half_closed = False
+        self.is_waiting = False  # the fast path owes an answer
+        self._handler: Handler | None = None
+        self._gathering: Head | None = None  # a request of the fast path whose body is coming
+        self._gathered: list[bytes] = []
+        self._is_held = False  # the transport does not read
+        self._is_writing_paused = False
         self._is_refusing = False  # what comes is thrown away
-        self._is_body_broken = False  # that of the last request, and nothing can follow it
-        self._is_last_answered = True  # the last request that came, or there was none
-        self._last_payload: StreamReader = EMPTY_PAYLOAD
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._is_ending = False  # no request is taken any more
+        self._is_leaving = False  # to be cut as soon as nothing is owed
+        self._drained: asyncio.Future[None] | None = None  # for who waits for a slow client
+        self._timer: asyncio.TimerHandle | None = None  # of a head, a gathered body, a refusal
 
-    # What the application calls
+    # What answers
 
     @property
     def has_more(self) -> bool:
-        """Whether requests can still come: the client has not ended its side, or some wait."""
-        return not self.is_half_closed or bool(self._messages)
+        """Whether requests can still come."""
+        return not self.is_half_closed or self._receiver.unread_bytes > 0
 
     @property
     def is_open(self) -> bool:
         """Whether bytes written now can still reach the client."""
         return self.transport is not None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request has come that is not answered."""
+        return self.is_waiting or (self._handler is not None and self._handler.is_busy)
+
     def send(self, data: bytes) -> None:
         """Write bytes as they are; nothing happens once the client is gone."""
         if self.transport is not None:
             self.transport.write(data)
 
-    def respond(self, response: Response, framing: Framing) -> Sent:
-        """Write a whole response."""
+    def respond(self, response: Response, framing: Framing) -> bool:
+        """Write a whole response; return whether another request may follow."""
         framing = self.settle(framing)
         self.send(wire.encode(response, framing, self._date(), self.cors))
         return self.answered(is_kept=wire.is_kept(response, framing))
 
     def settle(self, framing: Framing) -> Framing:
         """Return how a request is to be answered, now that its body was taken or left."""
-        if self._is_body_broken and not self._messages:
+        if self._handler is not None and self._handler.is_body_broken:
             return framing._replace(is_keep_alive=False)
         return framing
 
-    def answered(self, *, is_kept: bool) -> Sent:
-        """Hear that all of a response has been written."""
-        self._is_last_answered = not self._messages
-        return Sent(self, is_kept=is_kept)
+    def answered(self, *, is_kept: bool) -> bool:
+        """Hear that all of a response has been written; return whether another may follow."""
+        if not is_kept:
+            self._is_ending = True
+        return is_kept
+
+    async def drain(self) -> None:
+        """Wait while the client does not take what was written, or until it is gone."""
+        if self._is_writing_paused and self.transport is not None:
+            self._drained = self._drained or self._loop.create_future()
+            await asyncio.shield(self._drained)
 
     def stream_head(self, headers: bytes, framing: Framing) -> bytes:
         """Return the head of a response that goes on for as long as there are events."""
         return wire.encode_stream_head(headers, framing, self._date(), self.cors)
 
-    def expect_no_body(self) -> None:
-        """Hear that the client was not asked for the body that it has announced."""
-        self._lingering_time = _LINGER_S
+    def begin_wait(self) -> None:
+        """Take no other request before `end_wait`."""
+        self.is_waiting = True
+        self._owner.waiting_count += 1
 
-    async def drain(self) -> None:
-        """Wait while the client does not take what was written."""
-        if self.writing_paused and self.transport is not None:
-            await self._drain_helper()
+    def end_wait(self, *, is_kept: bool = True) -> None:
+        """Go on with what has come meanwhile, after the answer; or end the connection."""
+        if not self.is_waiting:
+            return
+        self.is_waiting = False
+        self._owner.waiting_count -= 1
+        if not is_kept:
+            self.close()
+        elif self._is_leaving:
+            self.cut()
+        elif self._is_held or self.is_half_closed or self._receiver.unread_bytes:
+            self._loop.call_soon(self.take_events)
 
-    async def read_body(self, content: StreamReader, bytes_max: int) -> bytes:
-        """Return a request body; one that is too long is given up one byte after `bytes_max`.
+    def cut_when_answered(self) -> None:
+        """End the connection now, or as soon as it has answered what it was asked."""
+        self._is_leaving = True
+        if not self.is_answering:
+            self.cut()
 
-        Raises: BodyError for a body that breaks off, TimeoutError for one that stands still,
-        ConnectionError when the client is gone.
-        """
-        if content.is_eof() and content.exception() is None:
-            return content.read_nowait()
-        parts: list[bytes] = []
-        size = 0
-        while size <= bytes_max and not content.at_eof():
-            if not self.is_open:
-                raise ConnectionResetError("the client is gone")
-            async with asyncio.timeout(self._limits.body_s):
-                part = await content.readany()
-            parts.append(part)
-            size += len(part)
-        error = content.exception()
-        if error is not None:  # it came together with the last part
-            raise error
-        return b"".join(parts)
+    def close(self) -> None:
+        """End the connection when what was written has left."""
+        self._is_ending = True
+        if self.transport is not None:
+            self.transport.close()
 
     def cut(self) -> None:
         """End the connection now, in the middle of whatever it does."""
         if self.feed is not None:
             self.feed.cut()
-        self.force_close()
+        self._is_ending = self._is_refusing = True
+        if self._handler is not None:
+            self._handler.force_close()
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            transport.close()
 
-    async def start(self) -> None:
-        """Serve requests one after the other; a connection may be lost before its first turn."""
-        if self.is_open:
-            await super().start()
+    def refuse(self, status: int) -> None:
+        """Answer a request that no handler shall see, and end the connection."""
+        self.end_with(wire.refusal(status))
+
+    def drop(self) -> None:
+        """End the connection without an answer."""
+        self.end_with(b"")
+
+    def end_with(self, words: bytes) -> None:
+        """Send the last bytes of this connection and close it when the client has had them."""
+        self._is_refusing = self._is_ending = True
+        if self._handler is not None:
+            self._handler.clear()
+        self._stop_timer()
+        transport = self.transport
+        if transport is None:
+            return
+        self.send(words)
+        if self.is_half_closed or not words or not transport.can_write_eof():
+            transport.close()
+            return
+        transport.write_eof()
+        self._timer = self._loop.call_later(LINGER_S, self.cut)
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, with keep-alive probes every 30 s."""
-        super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _TCP_KEEPALIVE_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _TCP_KEEPALIVE_S)
+        self._owner.connection_made(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection, and its watch at once."""
-        self._stop_head_timer()
+        self.transport = None
+        self._is_ending = self._is_refusing = True
+        self._stop_timer()
         if self.feed is not None:
             self.feed.cut()
-        if not self._last_payload.is_eof():
-            self._break_body(BodyError(self._receiver.truncation))
-        super().connection_lost(exc)
+        self.end_wait()
+        self._end_drain()
+        if self._handler is not None:
+            self._handler.break_body(self._receiver.truncation, is_last=True)
+            self._handler.connection_lost(exc)
+        self._owner.connection_lost(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived; aiohttp calls this with nothing when its queue has room again."""
-        if self._is_refusing or self._force_close or self._close:
-            return
+        """Take what has arrived."""
+        if not self._is_refusing:
+            self._receiver.feed(data)
+            self.take_events()
+
+    def eof_received(self) -> bool:
+        """Keep the sending side open for as long as an answer is due."""
+        self.is_half_closed = True
+        if self.feed is not None:
+            self.feed.finish()
+        if not self._is_refusing:
+            self._hand_over_gathered()
+            if self._handler is not None:
+                receiver = self._receiver
+                self._handler.break_body(receiver.truncation, is_last=receiver.is_chunked)
+            if not self._receiver.unread_bytes:
+                self._end_input()
+        # With TLS the transport closes both sides, whatever is said here.
+        return not self.arrival.is_tls and (self.is_answering or self._receiver.unread_bytes > 0)
+
+    def pause_writing(self) -> None:
+        """Hear that the client does not read."""
+        self._is_writing_paused = True
+        if self.feed is not None:
+            self.feed.pause()
+
+    def resume_writing(self) -> None:
+        """Hear that the client reads again."""
+        self._is_writing_paused = False
+        if self.feed is not None:
+            self.feed.resume()
+        self._end_drain()
+        if self._is_held:
+            self.take_events()
+
+    def _end_drain(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set_result(None)
+
+    # Requests that arrive
+
+    def take_events(self) -> None:
+        """Answer what has come, or give it to who does, up to one that has to be waited for."""
         receiver = self._receiver
-        receiver.feed(data)
-        while len(self._messages) < self._max_msg_queue_size:
+        while not self._is_refusing:
+            if self._must_wait():
+                # Not before there is much: who reads hears that the client is gone.
+                if not self.is_waiting or receiver.unread_bytes > _UNREAD_BYTES_MAX:
+                    self.hold()
+                break
             event = receiver.next_event()
             if event is None:
+                self.release()
                 break
             if isinstance(event, Head):
                 self._take_head(event)
@@ -246,168 +371,135 @@ class Connection(RequestHandler):
                 self._take_body(event)
             else:
                 self._take_refusal(event)
-        else:
-            if not self._buffer_paused:
-                self._pause_reading_for_buffer()
-        self._watch_head()
+        if self._timer is not None or receiver.has_begun_head:
+            self._watch_time()
+        if self.is_half_closed and not receiver.unread_bytes:
+            self._end_input()
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp narrows asyncio's answer
-        """Keep the sending side open for as long as an answer is due."""
-        self.is_half_closed = True
-        if self.feed is not None:
-            self.feed.finish()
-        if not self._last_payload.is_eof():
-            self._is_body_broken = self._receiver.is_chunked
-            self._break_body(BodyError(self._receiver.truncation))
-        refusal = self._receiver.end()
-        if refusal is not None and not self._is_refusing:
-            self._take_refusal(refusal)
-        # With TLS the transport closes both sides, whatever is said here.
-        return not self.arrival.is_tls and (bool(self._messages) or not self._is_last_answered)
+    def _must_wait(self) -> bool:
+        if self.is_waiting:
+            return True
+        handler = self._handler
+        if handler is not None and handler.is_busy:
+            return handler.is_full
+        return self._is_writing_paused
 
-    def pause_reading(self) -> None:
-        """Hold what comes: a body is not read as fast as it arrives."""
-        self._reading_paused = True
-        self._pause_transport_reading()
+    def hold(self) -> None:
+        """Read nothing more for now."""
+        if not self._is_held and self.transport is not None and not self.transport.is_closing():
+            self._is_held = True
+            self.transport.pause_reading()
 
-    def pause_writing(self) -> None:
-        """Hear that the client does not read."""
-        super().pause_writing()
-        if self.feed is not None:
-            self.feed.pause()
-
-    def resume_writing(self) -> None:
-        """Hear that the client reads again."""
-        super().resume_writing()
-        if self.feed is not None:
-            self.feed.resume()
-
-    # Requests that arrive
+    def release(self) -> None:
+        """Read again."""
+        if self._is_held:
+            self._is_held = False
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def _take_head(self, head: Head) -> None:
-        """Put a request in the queue."""
+        if self._is_ending:
+            self._is_refusing = True
+            return
+        fast, handler = self._owner.fast, self._handler
         fields = head.fields
-        payload = EMPTY_PAYLOAD
-        if fields.body_size:
-            payload = StreamReader(self, self._read_bufsize, loop=self._loop)
-        message = RawRequestMessage(
-            head.method,
-            head.target.decode("utf-8", "surrogateescape"),
-            HttpVersion10 if head.is_http10 else HttpVersion11,
-            fields.headers,
-            ((b"Authorization", fields.authorization),) if fields.authorization else (),
-            not fields.is_kept,
-            None,  # no compression is undone
-            False,  # nor an upgrade made
-            fields.body_size == CHUNKED,
-            _NO_URL,
-        )
-        self._last_payload = payload
-        self._queue(message, payload)
+        if (
+            fast is not None
+            and fields.is_kept
+            and not head.is_http10
+            and not fields.has_expectation
+            and (handler is None or not handler.is_busy)
+            and fast.is_for(head.target)
+        ):
+            size = fields.body_size
+            if not size:
+                self._serve(fast, head, b"")
+                return
+            if 0 < size <= _GATHERED_BYTES_MAX:
+                body = self._receiver.take_whole_body()
+                if body is not None:
+                    self._serve(fast, head, body)
+                else:
+                    self._gathering = head
+                    self._stop_timer()
+                return
+        self._give(head)
+
+    def _serve(self, fast: FastPath, head: Head, body: bytes) -> None:
+        """Have a whole request served by the fast path, or else by the handler."""
+        if not fast.serve(self, head, body):
+            handler = self._give(head)
+            if body:
+                handler.take_body(BodyPart(body, is_last=True))
 
     def _take_body(self, part: BodyPart) -> None:
-        """Hand on a part of the body of the last request."""
-        if part.data:
-            self._last_payload.feed_data(part.data)
-        if part.fault:
-            self._is_body_broken = self._is_refusing = True
-            self._break_body(BodyError(part.fault))
-        elif part.is_last:
-            self._last_payload.feed_eof()
+        head = self._gathering
+        if head is None:
+            assert self._handler is not None
+            self._is_refusing = bool(part.fault)
+            self._handler.take_body(part)
+            return
+        self._gathered.append(part.data)
+        self._stop_timer()
+        if part.is_last:
+            body = b"".join(self._gathered)
+            self._gathering, self._gathered = None, []
+            fast = self._owner.fast
+            assert fast is not None
+            self._serve(fast, head, body)
+
+    def _hand_over_gathered(self) -> None:
+        """Let the handler find out that a body does not come whole."""
+        head, parts = self._gathering, self._gathered
+        if head is not None:
+            self._gathering, self._gathered = None, []
+            handler = self._give(head)
+            handler.take_body(BodyPart(b"".join(parts), is_last=False))
 
     def _take_refusal(self, refusal: Refusal) -> None:
-        """Put the end of the connection in the queue, behind the requests before it."""
-        self._is_refusing = True
-        error = _Refused(refusal.data)
-        self._queue(_ErrInfo(status=400, exc=error, message=""), EMPTY_PAYLOAD)
+        """End the connection, behind the requests before."""
+        handler = self._handler
+        if self._is_ending:
+            self._is_refusing = True
+        elif handler is not None and handler.is_busy:
+            self._is_refusing = True
+            handler.take_refusal(refusal)
+        else:
+            self.end_with(refusal.data)
 
-    def _queue(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> None:
-        """Hand a request to aiohttp's task."""
-        self._request_count += 1
-        self._is_last_answered = False
-        self._messages.append((message, payload))
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+    def _give(self, head: Head) -> Handler:
+        """Give a request to the handler."""
+        if self._handler is None:
+            self._handler = self._owner.make_handler(self)
+        self._handler.take_head(head)
+        return self._handler
 
-    def _break_body(self, error: BodyError) -> None:
-        """End the body that is being received, with an error for who still wants to read it."""
-        if not self._is_last_answered:
-            self._last_payload.set_exception(error)
-        self._last_payload.feed_eof()
+    def _end_input(self) -> None:
+        """Judge what is left when nothing more comes, and close if nothing is owed."""
+        refusal = None if self._is_refusing else self._receiver.end()
+        if refusal is not None:
+            self._take_refusal(refusal)
+        elif not self.is_answering and not self._is_ending:
+            self.close()
 
-    def _watch_head(self) -> None:
-        """Give a head that has begun its time."""
-        if not self._receiver.has_begun_head:
-            self._stop_head_timer()
-        elif self._head_timer is None:
-            self._head_timer = self._loop.call_later(self._limits.head_s, self._drop_slow_head)
+    # Time
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _watch_time(self) -> None:
+        """Give a head or a gathered body that has begun its time."""
+        if self._is_refusing:
+            return
+        if self._gathering is None and not self._receiver.has_begun_head:
+            self._stop_timer()
+        elif self._timer is None:
+            time_s = self._limits.head_s if self._gathering is None else self._limits.body_s
+            self._timer = self._loop.call_later(time_s, self._drop_slow)
 
-    def _drop_slow_head(self) -> None:
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _drop_slow(self) -> None:
         """Close on a client that has begun a request and does not go on."""
-        self._head_timer = None
+        self._timer = None
         self.cut()
-
-    # Refusals
-
-    def _make_error_handler(
-        self, err_info: _ErrInfo
-    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        """Return the handler of what is no request."""
-        error = err_info.exc
-        assert isinstance(error, _Refused)
-
-        async def serve_refused(request: web.BaseRequest) -> web.StreamResponse:
-            self._refuse(error.words)
-            return Sent(self, is_kept=bool(error.words))
-
-        return serve_refused
-
-    def refuse(self, status: int) -> Sent:
-        """Answer a request that no handler shall see, and end the connection."""
-        self._refuse(wire.refusal(status))
-        return Sent(self, is_kept=True)
-
-    def drop(self) -> Sent:
-        """End the connection without an answer."""
-        self._refuse(b"")
-        return Sent(self, is_kept=False)
-
-    def _refuse(self, data: bytes) -> None:
-        """Send the last bytes of this connection and close it when the client has had them."""
-        self._is_refusing = self._is_last_answered = True
-        self._messages.clear()
-        self._stop_head_timer()
-        transport = self.transport
-        if transport is None:
-            return
-        if self.is_half_closed or not data or not transport.can_write_eof():
-            self.send(data)
-            transport.close()
-            return
-        self.send(data)
-        transport.write_eof()
-        self._head_timer = self._loop.call_later(_LINGER_S, self.cut)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer a request whose handler failed: our bug, logged, unless the client is gone."""
-        if isinstance(exc, ConnectionError):
-            return self.drop()
-        self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
-        return self.refuse(500)
-
-
-def connection_of(request: web.BaseRequest) -> Connection:
-    """Return the connection that a request came on."""
-    return cast(Connection, request.protocol)

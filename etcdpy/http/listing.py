@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from etcdpy.http import wire
 from etcdpy.http.backend import Backend
-from etcdpy.http.connection import Connection, Sent
+from etcdpy.http.connection import Connection
 from etcdpy.http.events import render_rows
 from etcdpy.http.keys import KeysRenderer, Read
 from etcdpy.http.wire import Framing, Response
@@ -42,8 +42,11 @@ class ListingSender:
         renderer: KeysRenderer,
         connection: Connection,
         framing: Framing,
-    ) -> Sent:
-        """Answer what `backend.get` has just refused with LargeListingError."""
+    ) -> bool:
+        """Answer what `backend.get` has just refused with LargeListingError.
+
+        Returns whether another request may follow.
+        """
         picture = backend.picture(
             plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
         )

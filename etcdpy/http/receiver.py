@@ -67,6 +67,11 @@ class Receiver:
         return bool(self._head)
 
     @property
+    def unread_bytes(self) -> int:
+        """How much has come that was not looked at, and may hold the next event."""
+        return 0 if self._is_over else len(self._data) - self._position
+
+    @property
     def is_chunked(self) -> bool:
         """Whether the body that is being received comes in chunks."""
         return self._chunks is not None
@@ -103,6 +108,16 @@ class Receiver:
             self._left -= len(part)
             return BodyPart(part, not self._left)
         return self._next_head()
+
+    def take_whole_body(self) -> bytes | None:
+        """Return the body of the head that was the last event, None if it is not all here."""
+        end = self._position + self._left
+        if end > len(self._data) or self._chunks is not None:
+            return None
+        body = self._data[self._position : end]
+        self._position = end
+        self._left = 0
+        return body
 
     def _next_chunks(self, chunks: ChunkReader) -> BodyPart | None:
         parts, self._data = chunks.feed(self._data[self._position :])

@@ -32,15 +32,16 @@ class BodyRule(NamedTuple):
 class Route(NamedTuple):
     """One face: its handler, and its methods in the order in which a 405 names them.
 
-    The keys API and what members say to each other (`is_raft`) have no handler here: they can
-    hold a connection, which only `app` knows how to do.  A `guard` answers what is refused before
-    the body is read; where no methods are named it judges these too.  `is_compressible` says that
-    the handler looks at what encodings the client accepts.
+    The keys API (`is_keys`) and what members say to each other (`is_raft`) have no handler here:
+    they can hold a connection, which only `app` and `fast` know how to do.  A `guard`
+    answers what is refused before the body is read; where no methods are named it judges these
+    too.  `is_compressible` says that the handler looks at what encodings the client accepts.
     """
 
     handler: Handler | None
     allowed: bytes
     is_raft: bool = False
+    is_keys: bool = False
     body: BodyRule | None = None
     guard: Guard | None = None
     is_compressible: bool = False
@@ -60,7 +61,7 @@ class Routes:
     `has_cors` says that browsers may ask: OPTIONS is then answered on every path.
     """
 
-    __slots__ = ("_exact", "_methods", "_subtrees", "has_cors")
+    __slots__ = ("_exact", "_methods", "_subtrees", "has_cors", "has_keys")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Routes:
         has_cors: bool = True,
     ) -> None:
         self.has_cors = has_cors
+        self.has_keys = any(route.is_keys for route in subtrees.values())
         self._exact = {**exact, **subtrees}
         self._subtrees = tuple((path + b"/", route) for path, route in subtrees.items())
         self._methods = {

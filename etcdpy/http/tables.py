@@ -21,6 +21,7 @@ from etcdpy.http.routes import BodyRule, Route, Routes
 _KEYS = Route(
     None,
     keys.ALLOWED,
+    is_keys=True,
     body=BodyRule(keys.METHODS_WITH_FORM, keys.has_form, keys.FORM_BYTES_MAX, keys.FORM_TOO_LARGE),
 )
 _MEMBERS = Route(

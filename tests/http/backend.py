@@ -13,7 +13,7 @@ from etcdpy.clustering.identity import derive_member_id
 from etcdpy.errors import EtcdError, ReconfigurationError
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
-from etcdpy.http.backend import RaftStatus
+from etcdpy.http.backend import Outcome, RaftStatus
 from etcdpy.http.gojson.writer import format_time
 from etcdpy.http.traffic import Traffic
 from etcdpy.logs import find_level
@@ -89,17 +89,20 @@ class TreeBackend:
     def raft_status(self) -> RaftStatus:
         return RaftStatus(self.commit, 2, MEMBER_ID)
 
-    def propose(self, command: Command) -> "asyncio.Future[Event]":
-        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+    def submit(self, command: Command, outcome: Outcome) -> None:
         self.commit += 1
         try:
-            outcome = tree_command.apply(self.tree, command)
+            event = tree_command.apply(self.tree, command)
         except EtcdError as refusal:
-            future.set_exception(refusal)
+            outcome.set_exception(refusal)
         else:
-            assert isinstance(outcome, Event)
-            future.set_result(outcome)
+            assert isinstance(event, Event)
+            outcome.set_result(event)
         self._tell_watchers()
+
+    def propose(self, command: Command) -> "asyncio.Future[Event]":
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self.submit(command, future)
         return future
 
     def _tell_watchers(self) -> None:
@@ -131,8 +134,13 @@ class TreeBackend:
             self.tree, path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=self.now_ns()
         )
 
+    def linearized(self) -> "asyncio.Future[int]":
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future.set_result(self.commit)
+        return future
+
     async def linearize(self) -> None:
-        await asyncio.sleep(0)
+        await self.linearized()
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         return self.tree.watch(path, is_recursive=is_recursive, is_stream=is_stream, since=since)

@@ -1,15 +1,14 @@
 """The server's life: silent until ready, gone within milliseconds, nothing left behind."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from etcdpy.http.backend import Outcome
 from etcdpy.http.tables import PEER_ROUTES
 from etcdpy.tree.command import Command
-from etcdpy.tree.event import Event
 from tests.http.rawsocket import connect, exchange, put, read_all, request
 from tests.http.server import ServerThread
 
@@ -83,17 +82,19 @@ def test_stop_does_not_wait_for_a_client_that_does_not_read() -> None:
     assert server.errors == []
 
 
-def test_stop_while_a_write_waits_for_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_last", [True, False])
+def test_stop_while_a_write_waits_for_its_commit(
+    monkeypatch: pytest.MonkeyPatch, is_last: bool
+) -> None:
     with ServerThread() as server:
-        waiting: list[asyncio.Future[Event]] = []
+        waiting: list[Outcome] = []
 
-        def propose(command: Command) -> asyncio.Future[Event]:
-            waiting.append(asyncio.get_running_loop().create_future())
-            return waiting[0]
+        def submit(command: Command, outcome: Outcome) -> None:
+            waiting.append(outcome)
 
-        monkeypatch.setattr(server.backend, "propose", propose)
+        monkeypatch.setattr(server.backend, "submit", submit)
         with connect(server.port) as sock:
-            sock.sendall(put(b"/v2/keys/k", b"value=1"))
+            sock.sendall(put(b"/v2/keys/k", b"value=1", is_last=is_last))
             while not server.call(lambda: list(waiting)):
                 pass
             server.stop()
@@ -106,7 +107,8 @@ def test_accepted_sockets_probe_dead_clients() -> None:
         sock.sendall(request(is_last=False))
         sock.recv(100)
         assert server.server is not None
-        (connection,) = server.call(server.server._connections)
+        (connection,) = server.server._connections
+        assert connection.transport is not None
         accepted = connection.transport.get_extra_info("socket")
         options = (
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),

@@ -104,6 +104,26 @@ class Authority:
         A watch is a read.  Raises: EtcdError 110 for others, 300 when too many wait for a check.
         """
         user = await self._identify(caller)
+        self._judge(user, caller, key, is_write=is_write, is_recursive=is_recursive)
+
+    def judge_key(self, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool) -> bool:
+        """Do what `check_key` does without waiting; False if a password has to be checked first.
+
+        Raises: EtcdError 110.
+        """
+        if caller.authorization:
+            user = self._recall(caller.authorization)
+            if user is None:
+                return False
+        else:
+            user = self._find_certified(caller.certificate_names)
+        self._judge(user, caller, key, is_write=is_write, is_recursive=is_recursive)
+        return True
+
+    def _judge(
+        self, user: User | None, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool
+    ) -> None:
+        """Let pass who may.  Raises: EtcdError 110."""
         if user is not None:
             roles, what = user.roles or (), f"user {user.name} on key"
         elif caller.authorization:
@@ -141,23 +161,27 @@ class Authority:
 
     async def _identify(self, caller: Caller) -> User | None:
         """Return the user who asks, None for nobody that is known."""
-        if not caller.authorization:
+        header = caller.authorization
+        if not header:
             return self._find_certified(caller.certificate_names)
-        known = self._remembered.find(caller.authorization)
+        user = self._recall(header)
+        if user is not None:
+            return user
+        credentials = read_basic(header)
+        if credentials is None:
+            _log.warning("auth: malformed basic auth encoding")
+            return None
+        return await self._check(credentials, self.store.find_user(credentials.name), header)
+
+    def _recall(self, header: bytes) -> User | None:
+        """Return the user whose credentials are remembered to be right, None for none."""
+        known = self._remembered.find(header)
         if known is None:
-            credentials = read_basic(caller.authorization)
-            if credentials is None:
-                _log.warning("auth: malformed basic auth encoding")
-                return None
-            found = self.store.find_user(credentials.name)
-        else:
-            found = self.store.find_user(known.name)
-            if found == known:
-                return known.user
-            self._remembered.drop(caller.authorization)
-            credentials = read_basic(caller.authorization)
-        assert credentials is not None  # what is remembered was read once
-        return await self._check(credentials, found, caller.authorization)
+            return None
+        if self.store.find_user(known.name) != known:
+            self._remembered.drop(header)
+            return None
+        return known.user
 
     async def _check(
         self, credentials: Credentials, found: StoredUser | None, header: bytes

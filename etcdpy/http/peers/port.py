@@ -15,7 +15,7 @@ from aiohttp import web
 from etcdpy.consensus.messages import Message
 from etcdpy.errors import FatalError, PeerError
 from etcdpy.http import wire
-from etcdpy.http.connection import BodyError, Connection, Sent
+from etcdpy.http.connection import BodyError, Connection
 from etcdpy.http.gojson import writer as gojson
 from etcdpy.http.peers.peer import Peer
 from etcdpy.http.peers.protocol import (
@@ -65,8 +65,11 @@ class RaftFace:
 
     async def serve(
         self, request: web.BaseRequest, path: bytes, connection: Connection, framing: Framing
-    ) -> Sent:
-        """Answer one request; for a stream that is when it has ended."""
+    ) -> bool:
+        """Answer one request; for a stream that is when it has ended.
+
+        Return whether another request may follow.
+        """
         stream_path = STREAM_PATH.encode() + b"/"
         if path != SNAPSHOT_PATH.encode() and not path.startswith(stream_path):
             return connection.respond(self._refuse_etcd(request), framing)
@@ -84,11 +87,12 @@ class RaftFace:
 
     # Streams
 
-    async def _serve_stream(self, greeting: Greeting, peer: Peer, connection: Connection) -> Sent:
+    async def _serve_stream(self, greeting: Greeting, peer: Peer, connection: Connection) -> bool:
         """Accept a stream and hold the connection until it ends."""
         transport, limits = self._transport, self._transport.limits
         if connection.transport is None or connection.is_half_closed:
-            return connection.drop()
+            connection.drop()
+            return False
         seed = transport.draw_seed()
 
         def deliver(messages: Sequence[Message], size_bytes: int) -> None:
@@ -111,7 +115,7 @@ class RaftFace:
         )
         transport.attach(peer, stream, greeting.version)
         await stream.wait_closed()
-        return Sent(connection, is_kept=False)
+        return False
 
     def _acceptance(self, seed: int) -> bytes:
         identity = self._transport.identity
