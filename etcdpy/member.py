@@ -11,9 +11,8 @@ import logging
 import random
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
@@ -21,13 +20,14 @@ from etcdpy.clustering.clocks import ClockWatch
 from etcdpy.clustering.failover import EarlyElection
 from etcdpy.clustering.handover import hand_over
 from etcdpy.clustering.members import Cluster
+from etcdpy.clustering.publishing import publish
 from etcdpy.clustering.reconfiguration import Reconfiguration, Surroundings
 from etcdpy.clustering.trouble import TimeoutCauses
 from etcdpy.clustering.versions import VersionMonitor
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
-from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.errors import EtcdError, FatalError
 from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.http.app import CONNECTIONS_MAX
 from etcdpy.http.auth.access import Authority
@@ -36,6 +36,7 @@ from etcdpy.http.backend import Outcome, RaftStatus
 from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.peers.protocol import Identity
 from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
+from etcdpy.linearizer import Linearizer
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.serving import Listeners, Servers
 from etcdpy.settings.config import Config
@@ -61,17 +62,8 @@ embed_log = logging.getLogger("etcdpy.embed")
 
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
-#: How long a member waits before it tries again to publish itself.
-RETRY_INTERVAL_S = 0.1
 
 _STOPPED = b"etcdserver: server stopped"
-
-
-class _Read(NamedTuple):
-    """A quorum read; deadlines, in loop time, ascend with their places in the queue."""
-
-    deadline_s: float
-    future: "asyncio.Future[int]"
 
 
 class Member:
@@ -138,7 +130,9 @@ class Member:
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._reads: deque[_Read] = deque()  # those that wait, and some that were answered
+        self._linearizer = Linearizer(
+            self._driver, self._request_timeout_s, self._causes.explain, self.monitor.read_failed
+        )
         self._soft_state = SoftState()  # as told last
 
     def _make_transport(self, tls: MemberTls) -> PeerTransport:
@@ -227,7 +221,8 @@ class Member:
         self.monitor.start(**self._servers.by_name())
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
         self._repeat("sync", SYNC_INTERVAL_S, self._expirer.sync)
-        await self._publish()
+        name, urls = self._config.name, self._config.advertise_client_urls
+        await publish(self, self.member_id, name, urls)
         self._snapshotter.start()
         self._servers.set_ready()
         embed_log.info("ready to serve client requests")
@@ -271,24 +266,6 @@ class Member:
 
         self._timers[name] = self._loop.call_later(interval_s, run)
 
-    async def _publish(self) -> None:
-        """Tell the cluster this member's name and client URLs; retried until it is known."""
-        urls = self._config.advertise_client_urls
-        while True:
-            command = members.publish(self.member_id, self._config.name, urls, self.now_ns())
-            try:
-                await self.propose(command)
-                break
-            except EtcdError as error:
-                log.error("publish error: %s", error.cause.decode())
-                await asyncio.sleep(RETRY_INTERVAL_S)
-        log.info(
-            "published {Name:%s ClientURLs:[%s]} to cluster %x",
-            self._config.name,
-            " ".join(urls),
-            self._cluster_id,
-        )
-
     def _peer_lost(self, peer_id: int) -> None:
         self._early_election.peer_lost(peer_id)
 
@@ -327,18 +304,9 @@ class Member:
         self._expirer.synced(command)
 
     def _withdraw(self) -> None:
-        timeout_s = self._request_timeout_s
-        now_s = self._loop.time()
-        self._applications.withdraw(
-            now_s, lambda deadline_s: self._causes.explain(deadline_s - timeout_s)
-        )
-        reads = self._reads
-        while reads and (reads[0].future.done() or reads[0].deadline_s <= now_s):
-            deadline_s, future = reads.popleft()
-            if not future.done():
-                self.monitor.read_failed()
-                cause = self._causes.explain(deadline_s - timeout_s)
-                future.set_exception(EtcdError(RAFT_INTERNAL, cause))
+        now_s, timeout_s = self._loop.time(), self._request_timeout_s
+        self._applications.withdraw(now_s, lambda due_s: self._causes.explain(due_s - timeout_s))
+        self._linearizer.withdraw(now_s)
 
     # Backend
 
@@ -412,16 +380,7 @@ class Member:
         It has EtcdError 300 when that can't be known in time.
         Raises: EtcdError 300 when too much waits already.
         """
-        read = self._driver.read_index()
-        self._reads.append(_Read(self._loop.time() + self._request_timeout_s, read))
-        return read
-
-    async def linearize(self) -> None:
-        """Wait until the local tree holds all that was acknowledged before the call.
-
-        Raises: EtcdError 300 when that can't be known in time.
-        """
-        await self.linearized()
+        return self._linearizer.read()
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         """Register a watch.  Raises: EtcdError 401."""

@@ -189,13 +189,13 @@ def test_a_request_that_is_not_committed_in_time_is_refused(
             never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
             monkeypatch.setattr(member._driver, "propose", lambda data: None)
             monkeypatch.setattr(member._driver, "read_index", lambda: never)
-            member._request_timeout_s = 0.05
+            member._request_timeout_s = member._linearizer._timeout_s = 0.05
             with pytest.raises(EtcdError) as refusal:
                 await member.propose(put(member, "a"))
             assert refusal.value.code == RAFT_INTERNAL
             assert refusal.value.cause == b"etcdserver: request timed out"
             with pytest.raises(EtcdError, match="request timed out"):
-                await member.linearize()
+                await member.linearized()
 
     run(test)
 

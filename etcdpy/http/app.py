@@ -17,8 +17,9 @@ from etcdpy.errors import EtcdError
 from etcdpy.http import keys, wire
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.access import Access
+from etcdpy.http.answerers import FastPath
 from etcdpy.http.backend import Backend
-from etcdpy.http.connection import BodyError, Connection, FastPath, Limits
+from etcdpy.http.connection import BodyError, Connection, Limits
 from etcdpy.http.fast import FastKeys
 from etcdpy.http.handler import Handler, Sent, handler_of
 from etcdpy.http.heads import HeadReader

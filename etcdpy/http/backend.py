@@ -103,12 +103,6 @@ class Backend(Protocol):
         Raises: EtcdError 300 when too much waits already.
         """
 
-    async def linearize(self) -> None:
-        """Wait until the local tree holds all that was acknowledged before the call.
-
-        Raises: EtcdError 300 when that can't be known in time.
-        """
-
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         """Register a watch.  Raises: EtcdError 401."""
 

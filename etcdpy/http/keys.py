@@ -41,7 +41,7 @@ class Write(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A look-up in the local tree; a quorum one waits for `linearize` first."""
+    """A look-up in the local tree; a quorum one waits for `linearized` first."""
 
     path: bytes
     is_recursive: bool = False

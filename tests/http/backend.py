@@ -139,9 +139,6 @@ class TreeBackend:
         future.set_result(self.commit)
         return future
 
-    async def linearize(self) -> None:
-        await self.linearized()
-
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
         return self.tree.watch(path, is_recursive=is_recursive, is_stream=is_stream, since=since)
 

@@ -55,8 +55,8 @@ class Storage(Protocol):
     def propose(self, command: Command) -> "asyncio.Future[Event]":
         """Replicate and apply `command`; the future has its event or its EtcdError."""
 
-    async def linearize(self) -> None:
-        """Wait until the local tree holds all that was acknowledged before the call."""
+    def linearized(self) -> "asyncio.Future[int]":
+        """Return a future, done when the local tree holds all acknowledged before now."""
 
     def find_file(self, path: bytes) -> File | None:
         """Return the file at `path` of the local tree, None if there is none; counted as a read."""
@@ -182,7 +182,7 @@ class AuthStore:
 
     async def update_user(self, user: User) -> User:
         """Change roles, or the password, or both.  Raises: AuthError, EtcdError."""
-        await self._storage.linearize()
+        await self._storage.linearized()
         async with self._merging:
             old = self.get_user(user.name)
             hashed = await self._passwords.hash(user.password) if user.password else ""
@@ -212,7 +212,7 @@ class AuthStore:
     async def update_role(self, role: Role) -> Role:
         """Grant and revoke patterns.  Raises: AuthError, EtcdError."""
         auth_rules.check_is_no_root_role(role.name)
-        await self._storage.linearize()
+        await self._storage.linearized()
         async with self._merging:
             new = auth_rules.merge_role(self.get_role(role.name), role)
             await self._write(CommandKind.UPDATE, _ROLES, role.name, auth_json.render_role(new))
@@ -265,7 +265,7 @@ class AuthStore:
     async def _exists(self, get: Callable[[str], object], name: str) -> bool:
         """Tell whether the cluster has a user or role; one that cannot be asked has none."""
         try:
-            await self._storage.linearize()
+            await self._storage.linearized()
             get(name)
         except (AuthError, EtcdError):
             return False

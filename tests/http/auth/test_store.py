@@ -39,10 +39,10 @@ class Recorder(TreeBackend):
             raise EtcdError(RAFT_INTERNAL, b"etcdserver: request timed out")
         return super().propose(command)
 
-    async def linearize(self) -> None:
+    def linearized(self) -> "asyncio.Future[int]":
         if self.fails_reads:
             raise EtcdError(RAFT_INTERNAL, b"etcdserver: request timed out")
-        await super().linearize()
+        return super().linearized()
 
     def paths(self) -> list[str]:
         """Return the paths of the commands since the last call."""
