@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from tests.harness.client import Answer, Connection, NotSentError
 from tests.harness.links import Links
+from tests.harness.ports import free_port
 from tests.harness.process import (
     READY_DEADLINE_S,
     Kind,
@@ -86,6 +87,10 @@ class ClusterMember(Member):
     def take_ports(self) -> None:
         """Draw other ports, for when somebody else was faster."""
         self._take_ports()
+
+    def hide(self) -> None:
+        """Have it say that it is where nobody listens."""
+        self.proxy_port = free_port()
 
     def look(self, path: str) -> Answer | None:
         """Return what the member answers to a GET, None if it does not at once."""
@@ -309,9 +314,16 @@ class Cluster:
 
     # Changes of the members
 
-    def add(self, *, through: Sequence[ClusterMember] | None = None) -> ClusterMember:
-        """Announce a new member and return it, not started; it will join what there is now."""
+    def add(
+        self, *, through: Sequence[ClusterMember] | None = None, is_hidden: bool = False
+    ) -> ClusterMember:
+        """Announce a new member and return it, not started; it will join what there is now.
+
+        One that `is_hidden` is not where it says.
+        """
         member = self._make()
+        if is_hidden:
+            member.hide()
         url = member.advertised_peer_url
         self.ask("POST", "/v2/members", {"peerURLs": [url]}, through=through, also=(409,))
         peers = [f"{m.name}={m.advertised_peer_url}" for m in self.members]

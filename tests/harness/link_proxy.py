@@ -9,7 +9,9 @@ A rule is for an ordered pair (from, to), and it is that of the member that *spe
 connection: in etcdpy the one that dialled, as in etcd's POSTs; but etcd's `GET /raft/stream/...`
 asks for the other one's messages, so there the pair is (listener, dialler).  All bytes of a
 connection obey its pair's rule in both directions, because TCP's own acknowledgements would be
-lost with them.
+lost with them.  Messages that the accepting side of an etcdpy stream says there also obey the cut
+of their own pair: they stall while the connection goes on, or reset it, after which the next ones
+are taken for those of an older release, on which only the dialling side speaks.
 """
 
 import asyncio
@@ -28,6 +30,8 @@ from typing import Any, cast
 
 import uvloop
 
+from tests.harness.answers import Answers
+
 HEAD_BYTES_MAX = 16 << 10
 #: Bytes that wait in one direction before the side that sends them is not read any more.
 WAITING_BYTES_MAX = 1 << 20
@@ -36,6 +40,8 @@ RETRANSMISSION_S = 0.2
 ANYBODY = ""  # the name of who has not said who it is
 
 _SENDER = re.compile(rb"\r\nx-server-from: *([0-9a-f]+)\r\n", re.IGNORECASE)
+_TWO_WAY_STREAM = re.compile(rb"GET /raft/stream/etcdpy/")
+_PROTOCOLS = re.compile(rb"(?<=\r\nX-Etcdpy-Protocols: )[^\r]*", re.IGNORECASE)
 _ETCD_STREAM = re.compile(rb"GET /raft/stream/(?:message|msgapp)/")
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing resets
 
@@ -79,7 +85,7 @@ class Pipe:
 
     def take(self, data: bytes) -> None:
         """Pass `data` on, now or later."""
-        if self._sink.is_closing():
+        if self._sink.is_closing() or not data:
             return
         rule = self._link.rule
         if rule is CLEAR and not self._waiting:
@@ -160,6 +166,7 @@ class Link:
         self._is_connecting = False
         self._sender_id = ""
         self._is_reversed = False  # who dialled listens, and the other one speaks
+        self._answers: Answers | None = None  # of a stream on which both speak
 
     def dialler_said(self, data: bytes) -> None:
         """Take bytes from who dialled."""
@@ -173,6 +180,8 @@ class Link:
             found = _SENDER.search(self._head)
             self._sender_id = found.group(1).decode().lower() if found else ""
             self._is_reversed = _ETCD_STREAM.match(self._head) is not None
+            if _TWO_WAY_STREAM.match(self._head):
+                self._answers = Answers()
             self._is_known = True
             self.obey()
 
@@ -189,8 +198,12 @@ class Link:
         elif self._forth is not None and self._back is not None:
             self._forth.run()
             self._back.run()
+            if self._answers is not None and self._cut_of_answers is None:
+                self._back.take(self._answers.release())
         elif cut is None and not self._is_connecting:
             self._is_connecting = True
+            if self._cut_of_answers is Cut.RESET:
+                self._head = _PROTOCOLS.sub(b"1", self._head)
             self.proxy.connect(self)
 
     def connected(self, target: asyncio.Transport) -> None:
@@ -206,8 +219,20 @@ class Link:
 
     def target_said(self, data: bytes) -> None:
         """Take bytes from who was dialled."""
-        if self._back is not None:
-            self._back.take(data)
+        if self._back is None:
+            return
+        if self._answers is not None:
+            cut, count = self._cut_of_answers, self._answers.message_count
+            data = self._answers.take(data, is_held=cut is Cut.STALL)
+            if cut is Cut.RESET and self._answers.message_count > count:
+                self.reset()
+                return
+        self._back.take(data)
+
+    @property
+    def _cut_of_answers(self) -> Cut | None:
+        """What is done to what the listener says to who dialled."""
+        return self.proxy.rule((self.listener, self.proxy.name_of(self._sender_id))).cut
 
     def set_full(self, is_full: bool, *, is_target: bool) -> None:
         """Note that a side does not take more, or does again."""

@@ -212,6 +212,10 @@ class Node:
     def has(self, other: "Node") -> bool:
         return self.transport.is_active(other.id)
 
+    def has_dialled(self, other: "Node") -> bool:
+        peer = self.transport.find_peer(other.id)
+        return peer is not None and peer.round_trip_s > 0
+
     def send(self, *messages: Message) -> None:
         self.transport.send(messages)
 
@@ -229,7 +233,8 @@ async def cluster(
             await node.start()
         if is_joined:
             await until(
-                lambda: all(a.has(b) for a in nodes for b in nodes if a is not b), "all connected"
+                lambda: all(a.has_dialled(b) for a in nodes for b in nodes if a is not b),
+                "all connected",
             )
         yield nodes
     finally:

@@ -21,6 +21,7 @@ from etcdpy.http.peers.protocol import (
     SNAPSHOT_PATH,
     STATUSES,
     STREAM_PATH,
+    TWO_WAY_VERSION,
     UPGRADE,
     Cause,
     Identity,
@@ -97,20 +98,19 @@ class HttpDialer:
 
         Raises: PeerError if the acceptor speaks another protocol.
         """
-        seed = check_acceptor(response.headers)
+        accepted = check_acceptor(response.headers)
         connection = response.connection
         if connection is None or connection.transport is None:
             raise PeerError("accepted and closed")
         limits = self._limits
         stream = OutgoingStream(
             connection.transport,
-            seed,
+            accepted.seed,
+            limits.ways(peer.member_id, self._identity().member_id),
+            peer,
+            is_two_way=accepted.protocol >= TWO_WAY_VERSION,
             ping_s=limits.ping_s,
             silence_s=limits.silence_s,
-            write_bytes_max=limits.write_bytes_max,
-            on_end=peer.ended,
-            on_proven=peer.proven,
-            on_writable=peer.writable,
         )
         # aiohttp forgets the connection when it is closed, and must be told so.
         stream.closed.add_done_callback(lambda _: response.close())

@@ -19,7 +19,7 @@ _HEAD = struct.Struct("<III")
 _COVERED = struct.Struct("<II")  # of the head, by the CRC
 HEAD_BYTES = _HEAD.size
 
-# What the accepting side says is short; see FrameKind.
+# What the accepting side answers is short; see FrameKind.
 ANSWER_BYTES_MAX = 4096
 
 

@@ -1,26 +1,25 @@
-"""Peer: one other member, seen from here: its queue, its dialling, its two streams.
+"""Peer: one other member, seen from here: its dialling, its streams, and which one is spoken on.
 
 A file of its own because everything about one peer is bounded and decided without a look at the
 others, so that a slow or dead one costs them nothing.
 
-Messages are written at once while the stream takes them.  While it is full, or a dial is under
-way, they wait in a bounded queue; at any other time they are dropped, and Raft is told, for what
-waits longer than one attempt is stale.  What Raft needs it says again.
+Each side dials the other and speaks on the stream that it dialled, once that is proven.  While it
+has none, it speaks on the one that the peer dialled: a peer may be where only it can dial.  Each
+message goes out on one stream; what was written to two may arrive in another order, which Raft
+takes as it takes loss.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-from etcdpy.consensus.codec import encode_messages
 from etcdpy.consensus.interfaces import RandomSource
-from etcdpy.consensus.messages import Message, MessageKind
-from etcdpy.http.peers.frames import HEAD_BYTES
+from etcdpy.consensus.messages import Message
+from etcdpy.http.peers.outbox import Outbox
 from etcdpy.http.peers.protocol import Cause, PeerLimits
 from etcdpy.http.peers.stats import AppendStats, FollowerStats, PeerCounters
-from etcdpy.http.peers.stream import Ending, IncomingStream, OutgoingStream
+from etcdpy.http.peers.stream import Ending, IncomingStream, OutgoingStream, PeerStream
 from etcdpy.metrics.etcd import ROUND_TRIP_BUCKETS
 from etcdpy.metrics.exposition import Histogram
 
@@ -30,9 +29,8 @@ log = logging.getLogger("etcdpy.http.peers")
 _REFUSALS = frozenset({Cause.BROKEN, Cause.REMOVED})
 _ABSENCES = frozenset({Cause.UNREACHABLE, Cause.SILENT})
 _GOODBYES = {Cause.STOPPED: "the peer stops", Cause.REMOVED: "this member was removed"}
-# A message's own fields, and an entry's beside its data, as msgpack writes them, at most.
-_MESSAGE_BYTES = 128
-_ENTRY_BYTES = 32
+# Streams that a peer may have dialled: one, and the one that it is about to leave.
+_INCOMING_MAX = 2
 
 
 class DialError(Exception):
@@ -55,11 +53,20 @@ class PeerEvents(Protocol):
 
     appends: AppendStats
 
+    def deliver(self, peer: "Peer", messages: Sequence[Message], size_bytes: int) -> None:
+        """Hand on a batch of `peer` that was checked."""
+
     def peer_unreachable(self, peer: "Peer") -> None:
         """Messages to `peer` may have been lost."""
 
+    def peer_lost(self, peer: "Peer") -> None:
+        """`peer` can't be heard any more, and not by this member's doing."""
+
     def dial_failed(self, peer: "Peer", cause: Cause) -> None:
         """`peer` was not reached, or would not have us, or ended our stream with a reason."""
+
+    def incoming_ended(self, peer: "Peer", ending: Ending) -> None:
+        """A stream that `peer` had dialled has ended."""
 
 
 class Peer:
@@ -85,21 +92,28 @@ class Peer:
         self.counters = PeerCounters()
         self.latency = FollowerStats()
         self.round_trips = Histogram.of_durations(ROUND_TRIP_BUCKETS)  # of pings
-        self.incoming: IncomingStream | None = None
         self.active_since_s: float | None = None  # on the loop's clock
         self._dialer = dialer
         self._events = events
         self._limits = limits
         self._random = random_source
         self._loop = asyncio.get_running_loop()
-        self._outgoing: OutgoingStream | None = None
-        self._is_dialing = True  # what comes before the first attempt waits for it
-        self._queue: list[Message] = []
-        self._queue_bytes = 0
+        self._outbox = Outbox(
+            member_id,
+            limits,
+            counters=self.counters,
+            latency=self.latency,
+            appends=events.appends,
+            on_dropped=lambda: events.peer_unreachable(self),
+        )
+        self._outgoing: list[OutgoingStream] = []  # the newest last; all but that one will end
+        self._incoming: list[IncomingStream] = []  # the newest last
+        self._is_heard = False
         self._url_position = 0
         self._failures = 0  # attempts in a row
         self._is_worth_a_poke = True
         self._poked = asyncio.Event()
+        self._moved: asyncio.Future[None] = self._loop.create_future()
         self._said: set[Cause] = set()  # of our dialling: logged since the last connection
         self._said_of_incoming: set[Cause] = set()
         self._task: asyncio.Task[None] | None = None
@@ -111,7 +125,7 @@ class Peer:
         self._task = self._loop.create_task(self._run())
 
     async def stop(self, goodbye: Cause = Cause.STOPPED) -> None:
-        """End both streams; what was written already gets a moment to leave.
+        """End all streams; what was written already gets a moment to leave.
 
         `goodbye` is what the peer is told of it.
         """
@@ -119,16 +133,13 @@ class Peer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        self._is_dialing = False
-        self._take_queue()
-        ending = Ending(Cause.STOPPED, "this member stops", is_ours=True)
-        streams: list[OutgoingStream | IncomingStream] = []
-        if self._outgoing is not None:
-            self._outgoing.end(ending, is_flushed=True)
-            streams.append(self._outgoing)
-        if self.incoming is not None:
-            self.incoming.dismiss(goodbye, _GOODBYES[goodbye], is_ours=True)
-            streams.append(self.incoming)
+        self._outbox.forget()
+        streams: list[PeerStream] = [*self._outgoing, *self._incoming]
+        for outgoing in self._outgoing:
+            ending = Ending(Cause.STOPPED, "this member stops", is_ours=True)
+            outgoing.end(ending, is_flushed=True)
+        for incoming in self._incoming:
+            incoming.dismiss(goodbye, _GOODBYES[goodbye], is_ours=True)
         if not streams:
             return
         await asyncio.wait([s.closed for s in streams], timeout=self._limits.goodbye_s)
@@ -137,18 +148,20 @@ class Peer:
             await stream.wait_closed()
 
     def update_urls(self, urls: Sequence[str]) -> None:
-        """Dial at `urls` from now on; a stream to an address that is not among them ends."""
+        """Dial at `urls` from now on.
+
+        A stream to an address that is not among them stays in use until one to a new address is
+        proven: what is on its way must not be lost.
+        """
         assert urls
         if tuple(urls) == self.urls:
             return
         current = self.current_url
-        is_kept = self._outgoing is not None and current in urls
+        is_kept = bool(self._outgoing) and current in urls
         self.urls = tuple(urls)
         self._url_position = self.urls.index(current) if is_kept else 0
-        if not is_kept and self._outgoing is not None:
-            self._outgoing.end(
-                Ending(Cause.STOPPED, "the peer has moved", is_ours=True), is_flushed=True
-            )
+        if not is_kept and not self._moved.done():
+            self._moved.set_result(None)
         self._failures = 0
         self.poke(is_urgent=True)
 
@@ -165,6 +178,10 @@ class Peer:
         if is_urgent or self._is_worth_a_poke:
             self._poked.set()
 
+    def send(self, messages: Sequence[Message]) -> None:
+        """Write `messages`, or keep them for a moment, or drop them; returns at once."""
+        self._outbox.send(messages)
+
     # What is seen
 
     @property
@@ -179,31 +196,104 @@ class Peer:
         return self.urls + tuple(url for url in self._told_urls if url not in self.urls)
 
     @property
+    def incoming(self) -> IncomingStream | None:
+        """The newest stream that the peer has dialled, None while there is none."""
+        return self._incoming[-1] if self._incoming else None
+
+    @property
     def round_trip_s(self) -> float:
-        """How long the last ping took, 0 while there is no connection."""
-        return 0.0 if self._outgoing is None else self._outgoing.round_trip_s
+        """How long the last ping took, 0 while there is no stream of ours."""
+        return self._outgoing[-1].round_trip_s if self._outgoing else 0.0
 
     @property
     def queued_count(self) -> int:
         """How many messages wait."""
-        return len(self._queue)
+        return self._outbox.queued_count
 
-    def streams_changed(self) -> None:
-        """Note anew whether the peer is active, which is: it hears us, and we hear it."""
-        outgoing = self._outgoing
-        is_active = outgoing is not None and outgoing.is_proven and self.incoming is not None
-        if is_active and self.active_since_s is None:
-            self.active_since_s = self._loop.time()
-            log.info("peer %x became active", self.member_id)
-        elif not is_active and self.active_since_s is not None:
-            self.active_since_s = None
-            self.counters.disconnected += 1
-            log.info("peer %x became inactive", self.member_id)
+    # Streams
 
-    def incoming_ended(self, stream: IncomingStream, ending: Ending) -> None:
-        """Note the end of the stream from the peer; what it breaks again and again is said once."""
-        self.incoming = None
-        self.streams_changed()
+    def opened(self, stream: OutgoingStream, version: str) -> None:
+        """Take a stream that the dialer has opened; called before anything can happen to it."""
+        for older in self._outgoing:
+            if older.is_ending or not older.is_proven:  # else it is needed until this one is proven
+                older.end(Ending(Cause.STOPPED, "the peer has moved", is_ours=True))
+                older.abort()
+        self._outgoing.append(stream)
+        stream.round_trips = self.round_trips
+        self._outbox.is_awaited = False
+        self.version = version
+        self.counters.streams_opened += 1
+        self._streams_changed()
+
+    def accepted(self, stream: IncomingStream, version: str) -> None:
+        """Take a stream that the peer has dialled.
+
+        The one before it is heard until it ends: if the peer dials anew only because this member
+        has moved, there is more to come on it.
+        """
+        former = self.incoming
+        if former is not None and self._loop.time() - former.heard_s > 2 * self._limits.ping_s:
+            self.active_since_s = None  # there was a break, whether or not anybody noticed
+        self._incoming.append(stream)
+        for older in self._incoming[:-_INCOMING_MAX]:
+            older.dismiss(Cause.STOPPED, "there are newer streams", is_ours=True)
+        self.version = version
+        self.counters.streams_accepted += 1
+        self._streams_changed()
+        self.poke()
+
+    def proven(self, stream: PeerStream) -> None:
+        """Note that the peer has been heard on a stream; one of ours replaces older ones."""
+        self._streams_changed()
+        if not isinstance(stream, OutgoingStream):
+            return
+        self._said &= _REFUSALS
+        log.info("established a TCP streaming connection with peer %x", self.member_id)
+        for older in self._outgoing[: self._outgoing.index(stream)]:
+            moved = Ending(Cause.STOPPED, "the peer has moved", is_ours=True)
+            older.end(moved, is_flushed=True)
+
+    def writable(self, stream: PeerStream) -> None:
+        """Go on with what waits: the stream takes more again."""
+        if stream is self._outbox.stream:
+            self._outbox.flush()
+
+    def received(self, messages: Sequence[Message], size_bytes: int) -> None:
+        """Hand on a batch that came on any stream."""
+        self._events.deliver(self, messages, size_bytes)
+
+    def ended(self, stream: PeerStream, ending: Ending) -> None:
+        """Note the end of a stream."""
+        was_heard, was_spoken_on = self._is_heard, stream is self._outbox.stream
+        is_superseded = stream not in (*self._outgoing[-1:], *self._incoming[-1:])
+        self._outgoing = [one for one in self._outgoing if one is not stream]
+        self._incoming = [one for one in self._incoming if one is not stream]
+        if was_spoken_on:
+            self.latency.connection_lost()
+        self._streams_changed()
+        if was_spoken_on and not ending.is_ours:
+            self._events.peer_unreachable(self)
+        if isinstance(stream, OutgoingStream) and not ending.is_ours:
+            self._outgoing_ended(stream, ending)
+        elif isinstance(stream, IncomingStream) and not is_superseded:
+            self._incoming_ended(stream, ending)
+        if was_heard and not self._is_heard and not ending.is_ours:
+            self._events.peer_lost(self)
+
+    def _outgoing_ended(self, stream: OutgoingStream, ending: Ending) -> None:
+        if not stream.is_proven or ending.cause in _REFUSALS:
+            self._dial_failed(ending.cause, ending.message)
+            return
+        self._failures = 0
+        self._said.clear()
+        self._is_worth_a_poke = True
+        log.warning(
+            "lost the TCP streaming connection with peer %x (%s)", self.member_id, ending.message
+        )
+
+    def _incoming_ended(self, stream: IncomingStream, ending: Ending) -> None:
+        """Tell of the end of a stream; what the peer breaks again and again is said once."""
+        self._events.incoming_ended(self, ending)
         if ending.is_ours:
             return
         if ending.cause is Cause.BROKEN:
@@ -219,80 +309,32 @@ class Peer:
                 ending.message,
             )
 
-    # Sending
+    def _streams_changed(self) -> None:
+        """Choose anew which stream to speak on, and note whether the peer is active.
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Write `messages`, or keep them for a moment, or drop them; returns at once."""
-        stream = self._outgoing
-        if stream is not None and not stream.is_full and not self._queue:
-            self._write(stream, messages)
-        elif stream is not None or self._is_dialing:
-            self._enqueue(messages)
-        else:
-            self._drop(messages)
+        It is when it hears us and we hear it.
+        """
+        way = next(self._ways(), None)
+        self._outbox.speak_on(way)
+        is_two_way = any(one.is_two_way and one.is_proven for one in self._outgoing)
+        self._is_heard = bool(self._incoming) or is_two_way
+        is_active = self._is_heard and way is not None and way.is_proven
+        if is_active and self.active_since_s is None:
+            self.active_since_s = self._loop.time()
+            log.info("peer %x became active", self.member_id)
+        elif not is_active and self.active_since_s is not None:
+            self.active_since_s = None
+            self.counters.disconnected += 1
+            log.info("peer %x became inactive", self.member_id)
 
-    def _write(self, stream: OutgoingStream, messages: Sequence[Message]) -> None:
-        limits = self._limits
-        if len(messages) > 1 and _size_of(messages) > limits.batch_bytes_max:
-            half = len(messages) // 2
-            self._write(stream, messages[:half])
-            self._write(stream, messages[half:])
-            return
-        payload = encode_messages(messages)
-        if len(payload) > limits.frame_bytes_max:
-            log.error("a message to %x is too large to be sent", self.member_id)
-            self._drop(messages)
-            return
-        stream.write(payload)
-        counters = self.counters
-        counters.sent_frames += 1
-        counters.sent_messages += len(messages)
-        counters.sent_bytes += len(payload) + HEAD_BYTES
-        self._note_appends(messages, len(payload))
-
-    def _note_appends(self, messages: Sequence[Message], size_bytes: int) -> None:
-        now = time.monotonic()  # uvloop's clock stands still within a turn, and counts in ms
-        share = size_bytes // len(messages)
-        for message in messages:
-            if message.kind is MessageKind.APPEND:
-                self.latency.append_sent(message.index + len(message.entries), now)
-                self._events.appends.sent(now, share)
-
-    def _enqueue(self, messages: Sequence[Message]) -> None:
-        limits = self._limits
-        size = _size_of(messages)
-        count = len(self._queue) + len(messages)
-        if count > limits.queue_count_max or self._queue_bytes + size > limits.queue_bytes_max:
-            self._drop(messages)
-            return
-        self._queue.extend(messages)
-        self._queue_bytes += size
-
-    def _take_queue(self) -> list[Message]:
-        queue, self._queue = self._queue, []
-        self._queue_bytes = 0
-        return queue
-
-    def _flush(self) -> None:
-        """Write what waits, as far as the stream takes it."""
-        stream = self._outgoing
-        queue = self._take_queue()
-        position = 0
-        while stream is not None and position < len(queue) and not stream.is_full:
-            end = _end_of_batch(queue, position, self._limits.batch_bytes_max)
-            self._write(stream, queue[position:end])
-            position = end
-        self._queue = queue[position:]
-        self._queue_bytes = _size_of(self._queue)
-
-    def _drop(self, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
-        self.counters.dropped_messages += len(messages)
-        for message in messages:
-            if message.kind is MessageKind.APPEND:
-                self.latency.append_failed()
-        self._events.peer_unreachable(self)
+    def _ways(self) -> Iterator[PeerStream]:
+        """Yield the streams on which the peer can be spoken to, the best first."""
+        outgoing = [one for one in reversed(self._outgoing) if not one.is_ending]
+        yield from (one for one in outgoing if one.is_proven)
+        for one in reversed(self._incoming):
+            if one.is_two_way and one.is_proven and not one.is_ending:
+                yield one
+        yield from outgoing
 
     # Dialling
 
@@ -307,51 +349,17 @@ class Peer:
                 log.exception("dialling peer %x failed", self.member_id)
                 self._dial_failed(Cause.UNREACHABLE, str(error))
             else:
-                await stream.wait_closed()
-            self._is_dialing = False
-            self._drop(self._take_queue())
+                await self._hold(stream)
+            self._outbox.give_up()
             await self._back_off()
-            self._is_dialing = True
+            self._outbox.is_awaited = True
 
-    def opened(self, stream: OutgoingStream, version: str) -> None:
-        """Take a stream that the dialer has opened; called before anything can happen to it."""
-        self._outgoing = stream
-        stream.round_trips = self.round_trips
-        self._is_dialing = False
-        self.version = version
-        self.counters.streams_opened += 1
-        self._flush()
-
-    def proven(self) -> None:
-        """Note that the peer has answered on the stream: it is a connection, not half of one."""
-        self._said &= _REFUSALS
-        log.info("established a TCP streaming connection with peer %x", self.member_id)
-        self.streams_changed()
-
-    def ended(self, ending: Ending) -> None:
-        """Note the end of the stream that was opened."""
-        stream, self._outgoing = self._outgoing, None
-        assert stream is not None
-        self.latency.connection_lost()
-        self.streams_changed()
-        if ending.is_ours:
-            return
-        self._events.peer_unreachable(self)
-        if stream.is_proven and ending.cause not in _REFUSALS:
-            self._failures = 0
-            self._said.clear()
-            log.warning(
-                "lost the TCP streaming connection with peer %x (%s)",
-                self.member_id,
-                ending.message,
-            )
-            self._is_worth_a_poke = True
-        else:
-            self._dial_failed(ending.cause, ending.message)
-
-    def writable(self) -> None:
-        """Go on with what waits: the stream takes more again."""
-        self._flush()
+    async def _hold(self, stream: OutgoingStream) -> None:
+        """Wait until a stream has ended or the peer has moved."""
+        ends: list[asyncio.Future[Any]] = [stream.closed, self._moved]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self._moved.done():
+            self._moved = self._loop.create_future()
 
     def _dial_failed(self, cause: Cause, message: str) -> None:
         self.counters.dials_failed += 1
@@ -376,24 +384,3 @@ class Peer:
         except TimeoutError:
             pass
         self._poked.clear()
-
-
-def _size_of(messages: Sequence[Message]) -> int:
-    """Return an upper bound of the bytes that `messages` pack to."""
-    size = 0
-    for message in messages:
-        size += _MESSAGE_BYTES
-        for entry in message.entries:
-            size += _ENTRY_BYTES + len(entry.data)
-    return size
-
-
-def _end_of_batch(queue: Sequence[Message], start: int, bytes_max: int) -> int:
-    """Return where a batch that begins at `start` ends: after one message, or within the bound."""
-    size, end = _size_of(queue[start : start + 1]), start + 1
-    while end < len(queue):
-        size += _size_of(queue[end : end + 1])
-        if size > bytes_max:
-            break
-        end += 1
-    return end

@@ -8,11 +8,10 @@ Source: spec/cluster.md section 2, spec/members.md sections 5 and 6.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aiohttp import web
 
-from etcdpy.consensus.messages import Message
 from etcdpy.errors import FatalError, PeerError
 from etcdpy.http import wire
 from etcdpy.http.connection import BodyError, Connection
@@ -27,6 +26,7 @@ from etcdpy.http.peers.protocol import (
     SNAPSHOT_PATH,
     STREAM_PATH,
     STREAM_SEED,
+    TWO_WAY_VERSION,
     UPGRADE,
     Cause,
     Greeting,
@@ -37,7 +37,7 @@ from etcdpy.http.peers.protocol import (
     refuse,
 )
 from etcdpy.http.peers.snapshot_stream import Incoming, SnapshotSink
-from etcdpy.http.peers.stream import Ending, IncomingStream
+from etcdpy.http.peers.stream import IncomingStream
 from etcdpy.http.peers.transport import PeerTransport
 from etcdpy.http.wire import Framing, Response
 
@@ -94,34 +94,26 @@ class RaftFace:
             connection.drop()
             return False
         seed = transport.draw_seed()
-
-        def deliver(messages: Sequence[Message], size_bytes: int) -> None:
-            transport.deliver(peer, messages, size_bytes)
-
-        def end(ending: Ending) -> None:
-            transport.detach(peer, stream, ending)
-
         peer.hear_urls(greeting.peer_urls)
-        connection.send(self._acceptance(seed))
+        connection.send(self._acceptance(seed, greeting.protocol))
         stream = IncomingStream(
             connection.transport,
             seed,
-            sender=peer.member_id,
-            to=transport.identity.member_id,
-            frame_bytes_max=limits.frame_bytes_max,
+            limits.ways(peer.member_id, transport.identity.member_id),
+            peer,
+            is_two_way=greeting.protocol >= TWO_WAY_VERSION,
+            ping_s=limits.ping_s,
             silence_s=limits.silence_s,
-            on_messages=deliver,
-            on_end=end,
         )
-        transport.attach(peer, stream, greeting.version)
+        peer.accepted(stream, greeting.version)
         await stream.wait_closed()
         return False
 
-    def _acceptance(self, seed: int) -> bytes:
+    def _acceptance(self, seed: int, protocol: int) -> bytes:
         identity = self._transport.identity
         return (
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-            f"Upgrade: {UPGRADE}\r\n{PROTOCOL}: {PROTOCOL_VERSION}\r\n{STREAM_SEED}: {seed:x}\r\n"
+            f"Upgrade: {UPGRADE}\r\n{PROTOCOL}: {protocol}\r\n{STREAM_SEED}: {seed:x}\r\n"
             f"{SERVER_VERSION}: {identity.version}\r\n{CLUSTER_ID}: {identity.cluster_id:x}\r\n\r\n"
         ).encode()
 

@@ -5,10 +5,13 @@ socket.  What follows the agreement is in `frames` and `snapshot_stream`.  Rules
 it: what an older release sends must go on being understood, or `PROTOCOL_VERSION` is raised and
 both are spoken for as long as a rolling upgrade may take.
 
-Each member dials every other one and speaks on the connection that it dialled:
+Each member dials every other one and speaks on the connection that it dialled, or, while it has
+none, on the one that the other side dialled:
 
-    GET /raft/stream/etcdpy/<sender>     answered 101; then frames, the acceptor's are only answers
+    GET /raft/stream/etcdpy/<sender>     answered 101; then frames, both ways
     POST /raft/snapshot/etcdpy           one snapshot; answered 204 when it lies durable there
+
+By version 1 of the protocol the acceptor's frames are only answers: such a member must be dialled.
 
 The path of the stream is one that a real etcd answers with its headers, so that it is known for
 what it is and not taken for a broken member; the headers are etcd's where it has them.
@@ -25,7 +28,11 @@ from etcdpy.consensus.codec import ENTRY_BYTES_MAX
 from etcdpy.errors import PeerError
 from etcdpy.urls import UrlError, parse_urls
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+#: All that are spoken here, the newest first.
+PROTOCOL_VERSIONS = (2, 1)
+#: From which version on both sides carry messages on one stream.
+TWO_WAY_VERSION = 2
 #: The oldest release whose members can be in a cluster with this one; etcd's rule and number.
 MIN_CLUSTER_VERSION = "3.0.0"
 
@@ -100,6 +107,15 @@ class Identity:
     peer_urls: tuple[str, ...] = ()
 
 
+class Ways(NamedTuple):
+    """From whom to whom what comes on a stream is, and the bounds of both directions."""
+
+    sender: int
+    to: int
+    frame_bytes_max: int  # of what comes
+    write_bytes_max: int  # what may wait unsent before the stream is full
+
+
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
     """Bounds and times, the same on all members but for tests."""
@@ -122,6 +138,10 @@ class PeerLimits:
     snapshots_max: int = 2  # sent at a time
     guests_max: int = 8  # members that dial before this one has heard of them
 
+    def ways(self, sender: int, to: int) -> Ways:
+        """Return from whom to whom a stream's messages are, with its bounds."""
+        return Ways(sender, to, self.frame_bytes_max, self.write_bytes_max)
+
     def __post_init__(self) -> None:
         assert self.ping_s < self.silence_s
         assert 0 < self.backoff_min_s <= self.backoff_max_s
@@ -134,6 +154,14 @@ class Greeting(NamedTuple):
     sender: int
     version: str
     peer_urls: tuple[str, ...]  # where it can be dialled; what a stranger says of itself
+    protocol: int  # the newest version that both sides speak
+
+
+class Acceptance(NamedTuple):
+    """What the accepting side has said of a stream."""
+
+    protocol: int
+    seed: int
 
 
 def greet(identity: Identity, to: int) -> dict[str, str]:
@@ -145,7 +173,7 @@ def greet(identity: Identity, to: int) -> dict[str, str]:
         SERVER_VERSION: identity.version,
         MIN_VERSION: MIN_CLUSTER_VERSION,
         PEER_URLS: ",".join(identity.peer_urls),
-        PROTOCOLS: str(PROTOCOL_VERSION),
+        PROTOCOLS: ",".join(map(str, PROTOCOL_VERSIONS)),
     }
 
 
@@ -158,20 +186,22 @@ def hear(
     headers: Mapping[str, str], identity: Identity, removed: Collection[int]
 ) -> Greeting | Refusal:
     """Return who dials, or why that one is not heard.  The order of the checks is etcd's."""
-    if str(PROTOCOL_VERSION) not in headers.get(PROTOCOLS, "").replace(" ", "").split(","):
-        spoken = headers.get(PROTOCOLS, "none")[:32]
+    spoken = headers.get(PROTOCOLS, "").replace(" ", "").split(",")
+    protocol = next((v for v in PROTOCOL_VERSIONS if str(v) in spoken), None)
+    if protocol is None:
+        got = headers.get(PROTOCOLS, "none")[:32]
         return refuse(
             Cause.PROTOCOL,
-            f"peer protocol version {PROTOCOL_VERSION} is spoken here (got {spoken})",
+            f"peer protocol version {PROTOCOL_VERSION} is spoken here (got {got})",
         )
     complaint = check_versions(headers, identity)
     if complaint:
         return refuse(Cause.VERSION, complaint)
-    return _check_ids(headers, identity, removed)
+    return _check_ids(headers, identity, removed, protocol)
 
 
 def _check_ids(
-    headers: Mapping[str, str], identity: Identity, removed: Collection[int]
+    headers: Mapping[str, str], identity: Identity, removed: Collection[int], protocol: int
 ) -> Greeting | Refusal:
     got = headers.get(CLUSTER_ID, "")
     if find_id(got) != identity.cluster_id:
@@ -190,7 +220,8 @@ def _check_ids(
             Cause.MEMBER_ID,
             f"request member ID mismatch (got {addressee[:16]} want {identity.member_id:x})",
         )
-    return Greeting(sender, headers.get(SERVER_VERSION, "")[:32], _peer_urls(headers))
+    version = headers.get(SERVER_VERSION, "")[:32]
+    return Greeting(sender, version, _peer_urls(headers), protocol)
 
 
 def find_id(text: str) -> int | None:
@@ -214,17 +245,19 @@ def check_versions(headers: Mapping[str, str], identity: Identity) -> str:
     return ""
 
 
-def check_acceptor(headers: Mapping[str, str]) -> int:
-    """Return the seed of a stream that the other side has accepted.
+def check_acceptor(headers: Mapping[str, str]) -> Acceptance:
+    """Return what the other side has said of the stream that it accepted.
 
     Raises: PeerError if it accepted something else.
     """
-    if headers.get(PROTOCOL) != str(PROTOCOL_VERSION):
-        raise PeerError(f"accepted with protocol version {headers.get(PROTOCOL, 'none')[:32]}")
+    chosen = headers.get(PROTOCOL, "none")[:32]
+    protocol = next((v for v in PROTOCOL_VERSIONS if str(v) == chosen), None)
+    if protocol is None:
+        raise PeerError(f"accepted with protocol version {chosen}")
     seed = find_id(headers.get(STREAM_SEED, ""))
     if seed is None or seed >= 2**32:
         raise PeerError("accepted without a seed for the stream")
-    return seed
+    return Acceptance(protocol, seed)
 
 
 def _parse_version(text: str) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from etcdpy.http.peers.protocol import Cause, Greeting, Identity, PeerLimits, Re
 from etcdpy.http.peers.snapshot_sender import SnapshotSender
 from etcdpy.http.peers.snapshot_stream import SnapshotSource
 from etcdpy.http.peers.stats import AppendStats, TransportCounters
-from etcdpy.http.peers.stream import Ending, IncomingStream
+from etcdpy.http.peers.stream import Ending
 from etcdpy.tls.contexts import ClientTls
 
 log = logging.getLogger("etcdpy.http.peers")
@@ -51,7 +51,7 @@ def _ignore(member_id: int) -> None:
 class PeerCallbacks:
     """What the member wants to know of; called on the loop, from within a transport's callback."""
 
-    # The stream from a peer has ended, and not because this member ended it.
+    # A peer can't be heard any more, and not because this member wanted it so.
     on_peer_lost: Callable[[int], None] = _ignore
     # A peer says that this member was removed from the cluster for good.
     on_removed: Callable[[int], None] = _ignore
@@ -241,6 +241,21 @@ class PeerTransport:
         if cause is Cause.REMOVED and self._is_running:
             self._callbacks.on_removed(peer.member_id)
 
+    def peer_lost(self, peer: Peer) -> None:
+        """Tell the member."""
+        if self._is_running:
+            self._callbacks.on_peer_lost(peer.member_id)
+
+    def incoming_ended(self, peer: Peer, ending: Ending) -> None:
+        """Count what a peer did wrong, and forget a guest that has left."""
+        if not self._is_running:
+            return
+        is_known = self._peers.get(peer.member_id) is peer
+        if peer.is_guest and is_known and peer.incoming is None:
+            self._forget_guest(peer)
+        if not ending.is_ours and ending.cause is not Cause.UNREACHABLE:
+            self.counters.rejected[ending.cause] += 1
+
     # What comes in; for `port`
 
     @property
@@ -273,34 +288,8 @@ class PeerTransport:
             return refuse(Cause.UNKNOWN, f"member {greeting.sender:x} is not known here")
         return self._add(greeting.sender, greeting.peer_urls, is_guest=True)
 
-    def attach(self, peer: Peer, stream: IncomingStream, version: str) -> None:
-        """Hear a peer on a new stream, and on no older one."""
-        former, peer.incoming = peer.incoming, stream
-        if former is not None:
-            former.dismiss(Cause.STOPPED, "there is a newer stream", is_ours=True)
-            peer.active_since_s = None  # there was a break, whether or not anybody noticed
-        peer.version = version
-        peer.counters.streams_accepted += 1
-        peer.streams_changed()
-        peer.poke()
-
-    def detach(self, peer: Peer, stream: IncomingStream, ending: Ending) -> None:
-        """Note that a stream from a peer has ended."""
-        if peer.incoming is not stream:
-            return
-        peer.incoming_ended(stream, ending)
-        if not self._is_running:
-            return
-        if peer.is_guest and self._peers.get(peer.member_id) is peer:
-            self._forget_guest(peer)
-        if ending.is_ours:
-            return
-        if ending.cause is not Cause.UNREACHABLE:
-            self.counters.rejected[ending.cause] += 1
-        self._callbacks.on_peer_lost(peer.member_id)
-
     def _forget_guest(self, peer: Peer) -> None:
-        """Forget a guest that has left: if it comes again it is let in again."""
+        """Forget a guest: if it comes again it is let in again."""
         del self._peers[peer.member_id]
         task = self._loop.create_task(peer.stop())
         self._stopping.add(task)

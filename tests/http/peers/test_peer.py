@@ -10,6 +10,7 @@ from aiohttp import web
 from etcdpy.http.peers.protocol import Cause
 from tests.http.peering import (
     Node,
+    append,
     closed_port_url,
     cluster,
     faster,
@@ -133,13 +134,38 @@ def test_a_peer_that_moves_is_dialled_at_its_new_address() -> None:
             moved.knows(one)
             await moved.start()
             try:
+                one.send(append(1, 2, 1, bytes(500_000)))
                 one.transport.update_peer(2, [moved.url])
-                await until(lambda: one.has(moved) and moved.has(one), "connected there")
                 one.send(heartbeat(1, 2, 1))
-                await until(lambda: moved.driver.contexts == [1], "it is heard there")
-                assert two.driver.contexts == []
+                peer = one.transport.find_peer(2)
+                assert peer is not None
+                await until(lambda: peer.counters.streams_opened == 2, "dialled there")
+                await until(lambda: one.has_dialled(moved), "connected there")
+                one.send(heartbeat(1, 2, 2))
+                await until(lambda: moved.driver.contexts == [2], "it is heard there")
+                await until(lambda: two.driver.contexts == [1], "what was on its way has arrived")
+                assert len(two.driver.messages) == 2
+                assert one.driver.unreachable == []
+                incoming = two.transport.find_peer(1)
+                assert incoming is not None
+                await until(lambda: incoming.incoming is None, "the former stream has ended")
             finally:
                 await stop_all([two, moved])
+
+    run(test)
+
+
+def test_a_peer_that_is_not_where_it_moved_to_is_spoken_to_where_it_was() -> None:
+    async def test() -> None:
+        async with cluster(1, 2) as (one, two):
+            one.transport.update_peer(2, [closed_port_url()])
+            peer = one.transport.find_peer(2)
+            assert peer is not None
+            await until(lambda: peer.counters.dials_failed, "not there")
+            one.send(heartbeat(1, 2, 1))
+            await until(lambda: two.driver.contexts == [1], "arrived")
+            assert one.driver.unreachable == []
+            assert one.has(two)
 
     run(test)
 

@@ -17,6 +17,7 @@ import pytest
 
 from etcdpy.consensus.codec import encode_messages
 from etcdpy.consensus.messages import Message, MessageKind
+from etcdpy.http.peers.peer import Peer
 from etcdpy.http.peers.protocol import Cause, Refusal
 from tests.http.peering import (
     SNAPSHOT,
@@ -65,12 +66,15 @@ class Dialled:
         body = await self.reader.readexactly(int(headers.get("content-length", 0)))
         return Answer(int(first.split()[1]), headers, body)
 
-    async def open_stream(self, sender: int, to: int) -> None:
+    async def open_stream(self, sender: int, to: int, protocol: int = 2) -> None:
         headers = greeting(sender, to) | {"Connection": "Upgrade", "Upgrade": "etcdpy-peer"}
-        self.request(f"GET /raft/stream/etcdpy/{sender:x}", headers)
+        spoken = ",".join(str(version) for version in range(1, protocol + 1))
+        self.request(
+            f"GET /raft/stream/etcdpy/{sender:x}", headers | {"X-Etcdpy-Protocols": spoken}
+        )
         answer = await self.answer()
         assert answer.status == 101
-        assert answer.headers["x-etcdpy-protocol"] == "1"
+        assert answer.headers["x-etcdpy-protocol"] == f"{protocol}"
         self.seed = int(answer.headers["x-etcdpy-stream"], 16)
         self.back = self.seed ^ 0xFFFFFFFF
 
@@ -121,6 +125,13 @@ async def lone(**changes: Any) -> AsyncIterator[Node]:
         yield node
     finally:
         await node.stop()
+
+
+def peer_of(node: Node) -> Peer:
+    """Return the member 2 of `lone`."""
+    peer = node.transport.find_peer(2)
+    assert peer is not None
+    return peer
 
 
 async def ask(node: Node, line: str, headers: dict[str, str] | None = None) -> Answer:
@@ -176,10 +187,10 @@ REFUSALS = [
     ),
     refused_for(
         "X-Etcdpy-Protocols",
-        "2, 3",
+        "0, 3",
         505,
         Cause.PROTOCOL,
-        "peer protocol version 1 is spoken here (got 2, 3)",
+        "peer protocol version 2 is spoken here (got 0, 3)",
     ),
 ]
 
@@ -199,7 +210,7 @@ def test_who_is_none_of_ours_is_told_why(
             for _ in range(3):
                 answer = await ask(node, line, headers | {"Content-Length": "0"})
                 assert (answer.status, answer.message) == (expected.status, expected.message)
-                assert answer.headers["x-etcdpy-protocol"] == "1"
+                assert answer.headers["x-etcdpy-protocol"] == "2"
                 assert answer.headers["x-etcd-cluster-id"] == "c1"
                 assert answer.headers["content-type"] == "application/json"
             assert node.transport.counters.rejected == {expected.cause: 3}
@@ -506,28 +517,101 @@ def test_who_pings_and_never_reads_is_cut() -> None:
     run(test)
 
 
-def test_a_newer_stream_takes_the_place_of_the_older() -> None:
+def test_what_is_on_its_way_on_the_stream_before_is_still_heard() -> None:
     async def test() -> None:
-        async with lone() as node, dial(node) as older, dial(node) as newer:
-            await older.open_stream(2, 1)
-            await newer.open_stream(2, 1)
-            assert (await older.receive())[0] == GOODBYE
-            newer.send(heartbeat(2, 1, 1))
-            await until(lambda: node.driver.contexts == [1], "heard")
+        async with lone() as node, dial(node) as first, dial(node) as second, dial(node) as third:
+            await first.open_stream(2, 1)
+            await second.open_stream(2, 1)
+            second.send(heartbeat(2, 1, 1))
+            await until(lambda: node.driver.contexts == [1], "the newer is heard")
+            first.send(heartbeat(2, 1, 2))
+            await until(lambda: node.driver.contexts == [1, 2], "the older is heard")
+            await third.open_stream(2, 1)
+            words = b"stopped\nthere are newer streams"
+            assert await first.receive() == (GOODBYE, words)
+            second.send(heartbeat(2, 1, 3))
+            await until(lambda: node.driver.contexts == [1, 2, 3], "but of two only the last two")
             assert node.lost == []
 
     run(test)
 
 
-def test_strangers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_an_older_stream_is_no_loss() -> None:
     async def test() -> None:
-        async with lone() as node:
-            for sender in range(300):
-                headers = greeting(sender + 1000, 1, **{"X-Etcd-Cluster-ID": "d"})
-                await ask(node, "GET /raft/stream/etcdpy/2", headers)
+        async with lone() as node, dial(node) as older, dial(node) as newer:
+            await older.open_stream(2, 1)
+            await newer.open_stream(2, 1)
+            newer.send(heartbeat(2, 1, 1))
+            await until(lambda: node.driver.contexts == [1], "heard")
+            older.writer.write_eof()
+            await older.ends()
+            assert node.lost == []
+            assert node.transport.is_active(2)
+            newer.writer.write_eof()
+            await newer.ends()
+            await until(lambda: node.lost == [2], "lost")
 
     run(test)
-    assert 0 < logged(caplog, "request cluster ID mismatch") <= 256
+
+
+def test_nothing_is_said_before_the_dialler_has_spoken() -> None:
+    async def test() -> None:
+        async with (
+            lone(backoff_min_s=60.0, backoff_max_s=60.0) as node,
+            dial(node) as dialled,
+        ):
+            await dialled.open_stream(2, 1)
+            await until(lambda: peer_of(node).counters.dials_failed == 2, "not found, then heard")
+            node.send(heartbeat(1, 2, 1))
+            assert peer_of(node).counters.dropped_messages == 1
+            dialled.writer.write(dialled.frame(PING, b"12345678"))
+            assert await dialled.receive() == (PONG, b"12345678")
+            node.send(heartbeat(1, 2, 2))
+            said = encode_messages([heartbeat(1, 2, 2)])
+            assert await dialled.receive() == (MESSAGES, said)
+
+    run(test)
+
+
+def test_an_older_release_is_only_answered_on_the_stream_that_it_dialled() -> None:
+    async def test() -> None:
+        async with (
+            lone(backoff_min_s=60.0, backoff_max_s=60.0) as node,
+            dial(node) as dialled,
+        ):
+            await dialled.open_stream(2, 1, protocol=1)
+            dialled.send(heartbeat(2, 1, 1))
+            await until(lambda: node.driver.contexts == [1], "heard")
+            await until(lambda: peer_of(node).counters.dials_failed == 2, "not found, then heard")
+            node.send(heartbeat(1, 2, 2))
+            assert peer_of(node).counters.dropped_messages == 1
+            assert not node.transport.is_active(2)
+            dialled.writer.write(dialled.frame(PING, b"12345678"))
+            assert await dialled.receive() == (PONG, b"12345678")
+
+    run(test)
+
+
+def test_a_dialler_that_does_not_read_holds_no_more_than_the_bounds_then_is_cut() -> None:
+    async def test() -> None:
+        limits = {"write_bytes_max": 64 << 10, "queue_bytes_max": 256 << 10, "silence_s": 0.5}
+        async with lone(**limits) as node, dial(node) as dialled:
+            await dialled.open_stream(2, 1)
+            dialled.send(heartbeat(2, 1, 1))
+            await until(lambda: node.driver.contexts == [1], "heard")
+            transport: Any = dialled.writer.transport
+            transport.pause_reading()
+            # The system's buffers take some; then ours fill, then the rest is dropped.
+            peer = peer_of(node)
+            for i in range(400):
+                node.send(append(1, 2, i + 1, bytes(60_000)))
+                await asyncio.sleep(0)
+            assert peer.counters.dropped_messages > 200
+            assert 0 < peer.queued_count <= 5
+            assert 2 in node.driver.unreachable
+            await until(lambda: node.transport.counters.rejected[Cause.SILENT], "cut")
+
+    run(test)
 
 
 def test_stop_ends_accepted_streams() -> None:

@@ -2,15 +2,21 @@
 
 import asyncio
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from etcdpy.consensus.codec import encode_messages
+from etcdpy.consensus.messages import Message, MessageKind
+from etcdpy.http.peers.frames import FrameEncoder, FrameKind
 from etcdpy.http.peers.protocol import Cause
-from etcdpy.http.peers.stream import Ending, OutgoingStream
+from etcdpy.http.peers.stream import Ending, IncomingStream, OutgoingStream, PeerStream
 from tests.harness.virtual_time import run_virtual
 from tests.http.peering import (
     DEADLINE_S,
+    LIMITS,
+    SNAPSHOT,
     Node,
     append,
     closed_port_url,
@@ -126,35 +132,85 @@ class Backlog(asyncio.Transport):
         asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
 
+class Owner:
+    """Whose stream it is."""
+
+    def __init__(self) -> None:
+        self.endings: list[Ending] = []
+        self.messages: list[Message] = []
+
+    def proven(self, stream: PeerStream) -> None: ...
+
+    def writable(self, stream: PeerStream) -> None: ...
+
+    def received(self, messages: Sequence[Message], size_bytes: int) -> None:
+        self.messages += messages
+
+    def ended(self, stream: PeerStream, ending: Ending) -> None:
+        self.endings.append(ending)
+
+
+PING_S, SILENCE_S, TURNS = 0.05, 0.4, 100
+
+
+def outgoing(connection: asyncio.Transport, owner: Owner) -> PeerStream:
+    """Return the end that has dialled."""
+    ways = LIMITS.ways(2, 1)
+    return OutgoingStream(
+        connection, 1, ways, owner, is_two_way=True, ping_s=PING_S, silence_s=SILENCE_S
+    )
+
+
+def incoming(connection: asyncio.Transport, owner: Owner) -> PeerStream:
+    """Return the end that was dialled."""
+    ways = LIMITS.ways(2, 1)
+    return IncomingStream(
+        connection, 1, ways, owner, is_two_way=True, ping_s=PING_S, silence_s=SILENCE_S
+    )
+
+
+@pytest.mark.parametrize("make", [outgoing, incoming])
 def test_a_peer_that_reads_slowly_is_not_taken_for_a_dead_one(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[asyncio.Transport, Owner], PeerStream]
 ) -> None:
-    """The pings wait behind what was written before them, for longer than a dead peer would get."""
-    ping_s, silence_s, turns = 0.05, 0.4, 100
+    """Ping or pong wait behind what was written before, for longer than a dead peer would get."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         monkeypatch.setattr("etcdpy.http.peers.stream.time.monotonic", loop.time)
-        connection = Backlog()
-        endings: list[Ending] = []
-        stream = OutgoingStream(
-            connection,
-            1,
-            ping_s=ping_s,
-            silence_s=silence_s,
-            write_bytes_max=1 << 20,
-            on_end=endings.append,
-            on_proven=endings.clear,
-            on_writable=endings.clear,
-        )
-        stream.write(bytes(turns * 1000))
-        for _ in range(turns):
-            await asyncio.sleep(ping_s)
+        connection, owner = Backlog(), Owner()
+        stream = make(connection, owner)
+        stream.write(bytes(TURNS * 1000))
+        for _ in range(TURNS):
+            await asyncio.sleep(PING_S)
             connection.unsent_bytes -= 1000
-            assert not endings
+            assert not owner.endings
         idle_s = loop.time()
         assert (await stream.wait_closed()).cause is Cause.SILENT
-        assert silence_s <= loop.time() - idle_s <= silence_s + 2 * ping_s
+        assert SILENCE_S <= loop.time() - idle_s <= SILENCE_S + 2 * PING_S
+
+    run_virtual(main)
+
+
+def test_a_peer_that_talks_for_long_is_not_taken_for_a_dead_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its pong waits behind what it had to say before."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr("etcdpy.http.peers.stream.time.monotonic", loop.time)
+        owner, encoder = Owner(), FrameEncoder(1 ^ 0xFFFFFFFF)
+        stream = outgoing(Backlog(), owner)
+        for number in range(TURNS):
+            await asyncio.sleep(PING_S)
+            payload = encode_messages([heartbeat(2, 1, number)])
+            stream.data_received(encoder.encode(FrameKind.MESSAGES, payload) + payload)
+            assert not owner.endings
+        assert len(owner.messages) == TURNS
+        idle_s = loop.time()
+        assert (await stream.wait_closed()).cause is Cause.SILENT
+        assert SILENCE_S <= loop.time() - idle_s <= SILENCE_S + 2 * PING_S
 
     run_virtual(main)
 
@@ -184,7 +240,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: etcdpy-peer\r\n"
-        b"X-Etcdpy-Protocol: 2\r\nX-Etcdpy-Stream: 1\r\n\r\n",
+        b"X-Etcdpy-Protocol: 3\r\nX-Etcdpy-Stream: 1\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: etcdpy-peer\r\n"
         b"X-Etcdpy-Protocol: 1\r\nX-Etcdpy-Stream: zz\r\n\r\n",
         b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\n"
@@ -209,6 +265,40 @@ def test_strange_answers_are_failures_like_others(answer: bytes) -> None:
             await until(lambda: peer.counters.dials_failed >= 2, "failed")
             assert peer.counters.streams_opened == 0
             assert one.removed_by == []  # a 410 counts only from a member of ours
+            await one.stop()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [heartbeat(3, 1)],
+        [heartbeat(2, 3)],
+        [heartbeat(2, 1), heartbeat(3, 1)],
+        [Message(MessageKind.SNAPSHOT, 1, 2, 3, snapshot=SNAPSHOT)],
+    ],
+)
+def test_messages_that_are_not_the_acceptors_to_send_end_the_stream(
+    messages: Sequence[Message],
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ACCEPTANCE.replace(b"Protocol: 1", b"Protocol: 2"))
+        await reader.readexactly(12)  # of the first ping
+        payload = encode_messages(messages)
+        head = FrameEncoder(1 ^ 0xFFFFFFFF).encode(FrameKind.MESSAGES, payload)
+        writer.write(head + payload)
+        await reader.read()
+        writer.close()
+
+    async def test() -> None:
+        one = Node(1)
+        async with raw_server(serve) as url:
+            one.transport.add_peer(2, [url])
+            await one.start()
+            await until(lambda: one.transport.counters.failed[Cause.BROKEN] >= 2, "refused")
+            assert one.driver.messages == []
             await one.stop()
 
     run(test)
