@@ -188,7 +188,12 @@ class RaftLog:
         if index <= self.commit:
             return False
         if index > self.last_index:
-            raise FatalError(f"commit {index} is past the log's end {self.last_index}")
+            raise FatalError(
+                f"commit {index} is past the log's end {self.last_index}: this member has said"
+                " that it holds entries which are not in its data directory now, as after an"
+                " older copy of it was put back; the leader has them, so remove this member from"
+                " the cluster and add it again with an empty data directory"
+            )
         self.commit = index
         return True
 
