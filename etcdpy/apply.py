@@ -17,6 +17,7 @@ from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from etcdpy.http.backend import Outcome
 from etcdpy.http.gojson.writer import format_duration
+from etcdpy.http.notifier import Notifier
 from etcdpy.logs import fields
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind
@@ -68,6 +69,7 @@ class Applications:
         on_sync: Callable[[Command], None],
     ) -> None:
         self.tree = tree
+        self._notifier = Notifier(tree.hub)
         self.applied = applied
         self._origin = _ORIGIN.pack(member_id, boot)
         self._counter = 0
@@ -137,7 +139,7 @@ class Applications:
                 watcher.owner.cut()
         for event in jump.events:
             tell(self.tree.hub, event)
-            self._tell_watchers()
+            self._notifier.tell()
 
     def apply(self, entries: Sequence[Entry]) -> list[int]:
         """Apply `entries`, the next ones of the log; return the indexes of refused conf changes.
@@ -211,10 +213,4 @@ class Applications:
         if command.kind == CommandKind.SYNC:
             self._on_sync(command)
         if self.tree.hub.ready:
-            self._tell_watchers()
-
-    def _tell_watchers(self) -> None:
-        """Wake the owners at once, so that a batch can't overflow a watcher that is being read."""
-        for watcher in self.tree.hub.take_ready():
-            if watcher.owner is not None:
-                watcher.owner.wake()
+            self._notifier.tell()

@@ -28,11 +28,12 @@ def replace_state(tree: Tree, other: Tree) -> Jump:
     """
     missed = tree.index + 1  # the first event that nobody here was told of
     tree.index = other.index
-    tree.root = other.root
     tree.expiry = other.expiry
     tree.history = other.history
     tree.stats = other.stats
+    other.usage.replace(tree.usage, tree.root)
     tree.usage = other.usage
+    tree.root = other.root
     tree.journal = None  # a capture that goes on is void
     tree.notes = other.notes  # open pictures are of the old root, which does not change any more
     oldest = tree.index - len(tree.history) + 1

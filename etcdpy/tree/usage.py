@@ -24,18 +24,27 @@ class Usage:
     and of their values.  Debris counts until it is swept, which waits while pictures are open.
     """
 
-    __slots__ = ("_debris", "_notes", "keys", "size_bytes")
+    __slots__ = ("_debris", "_former", "_notes", "keys", "size_bytes")
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self.keys = 0
         self.size_bytes = 0
         self._debris: list[dict[bytes, Node]] = []  # children of nodes that are gone
+        self._former: Usage | None = None  # of a tree that is gone, until it is swept
 
     @property
     def has_debris(self) -> bool:
         """Whether `sweep` has something to do."""
-        return bool(self._debris)
+        return bool(self._debris) or self._former is not None
+
+    def replace(self, former: "Usage", root: Node) -> None:
+        """Take the place of `former`, of another tree, whose nodes are debris that counts nowhere.
+
+        The first call of `sweep` is the owner's: nothing is freed here.
+        """
+        former._debris.append(root.children or {})
+        self._former = former
 
     def add(self, names: list[bytes]) -> None:
         """Count new nodes, which hold nothing yet."""
@@ -52,6 +61,10 @@ class Usage:
 
     def sweep(self, nodes_max: int) -> None:
         """Count, and free, at most so many nodes of the debris, which no picture may show."""
+        if self._former is not None:
+            self._former.sweep(nodes_max)
+            if not self._former.has_debris:
+                self._former = None
         if self._notes.is_wanted:
             return
         debris = self._debris

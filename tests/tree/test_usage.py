@@ -3,6 +3,7 @@
 import pytest
 
 from etcdpy.tree import usage
+from etcdpy.tree.picture import Picture
 from etcdpy.tree.replacement import replace_state
 from etcdpy.tree.tree import Tree
 
@@ -76,3 +77,33 @@ def test_a_tree_in_the_place_of_another_brings_its_own_usage() -> None:
     assert used(tree) == (2, 3)
     put(tree, b"/1/b/c", b"yy")
     assert used(tree) == (2, 4)
+
+
+def test_the_nodes_of_a_tree_that_was_replaced_are_swept_and_count_nowhere() -> None:
+    tree, other = Tree(), Tree()
+    for number in range(1_000):
+        put(tree, b"/1/d%d/k" % number, b"xxx")
+    put(other, b"/1/b", b"y")
+    before = tree.root.children
+    replace_state(tree, other)
+    assert before
+    assert tree.usage.has_debris
+    sweeps = 0
+    while tree.usage.has_debris:
+        tree.usage.sweep(500)
+        sweeps += 1
+    assert sweeps > 3
+    assert not before
+    assert used(tree) == (1, 2)
+
+
+def test_a_tree_that_a_picture_shows_is_not_swept() -> None:
+    tree, other = Tree(), Tree()
+    put(tree, b"/1/a", b"xxx")
+    picture = Picture(tree, b"/1", is_recursive=True, is_sorted=False, now_ns=0)
+    replace_state(tree, other)
+    tree.usage.sweep(1_000)
+    assert [shown.key for shown, _ in picture.rows() if shown] == [b"/1", b"/1/a"]
+    picture.close()
+    tree.usage.sweep(1_000)
+    assert not tree.usage.has_debris
