@@ -20,6 +20,7 @@ from etcdpy.settings import sources
 from etcdpy.settings.config import FIELDS, Config, Field
 from etcdpy.settings.ignored import WITHOUT_EFFECT
 from etcdpy.settings.kinds import flag_to_env
+from etcdpy.startup.discovery import DiscoveryError, explain
 
 log = logging.getLogger("etcdpy.etcdmain")
 pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")
@@ -142,6 +143,9 @@ def _start(config: Config) -> int:
         log.info("%s", text)
     try:
         return process.run(config)
+    except DiscoveryError as refusal:
+        explain(refusal, url=config.discovery, name=config.name, data_dir=config.data_dir)
+        return refusal.exit_code
     except (ConfigError, FatalError) as refusal:
         log.critical("%s", refusal)
         return refusal.exit_code if isinstance(refusal, ConfigError) else 1
@@ -152,7 +156,7 @@ def _refuse(refusal: ConfigError) -> int:
     match refusal:
         case sources.EnvironmentConflictError():
             pkg_flags_log.critical("%s", refusal)
-        case sources.UrlListError():
+        case sources.BareRefusalError():
             print(refusal, file=sys.stderr)
         case _:
             log.error(

@@ -236,6 +236,10 @@ def _log_settings(config: Config) -> None:
     embed_log.info("heartbeat = %dms", config.heartbeat_interval_ms)
     embed_log.info("election = %dms", config.election_timeout_ms)
     embed_log.info("snapshot count = %d", config.snapshot_count)
+    if config.discovery:
+        embed_log.info("discovery URL= %s", config.discovery)
+        if config.discovery_proxy:
+            embed_log.info("discovery proxy = %s", config.discovery_proxy)
     embed_log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
 
 

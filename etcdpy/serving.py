@@ -13,8 +13,10 @@ from etcdpy.http.access import make_access
 from etcdpy.http.app import HttpServer
 from etcdpy.http.backend import Backend
 from etcdpy.http.peers.port import RaftFace
+from etcdpy.http.routes import Routes
 from etcdpy.http.tables import (
     CLIENT_ROUTES,
+    CLIENT_ROUTES_WITH_DISCOVERY,
     CLIENT_ROUTES_WITHOUT_V2,
     METRICS_ROUTES,
     PEER_ROUTES,
@@ -46,7 +48,7 @@ class Servers:
         self._tls = tls
         self._clients = HttpServer(
             backend,
-            CLIENT_ROUTES if config.enable_v2 else CLIENT_ROUTES_WITHOUT_V2,
+            _client_routes(config),
             connections_max=client_connections_max,
             access=make_access(config.cors, config.host_whitelist),
         )
@@ -77,3 +79,9 @@ class Servers:
     async def stop_peers(self) -> None:
         """Cut other members."""
         await self._peers.stop()
+
+
+def _client_routes(config: Config) -> Routes:
+    if not config.enable_v2:
+        return CLIENT_ROUTES_WITHOUT_V2
+    return CLIENT_ROUTES_WITH_DISCOVERY if config.discovery_service else CLIENT_ROUTES

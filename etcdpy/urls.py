@@ -77,7 +77,7 @@ def parse_urls(texts: Iterable[str]) -> tuple[str, ...]:
 def parse_url(text: str) -> Url:
     """Return one listen or advertise URL.  Raises: UrlError."""
     text = text.strip(_SPACES)
-    url, path = _split_url(text)
+    url, path = split_url(text)
     if url.scheme not in SCHEMES:
         raise UrlError(f"URL scheme must be http, https, unix, or unixs: {text}")
     try:
@@ -158,7 +158,7 @@ def _escape(text: str, safe: str) -> str:
     return quote(text, safe=safe, errors="surrogateescape")
 
 
-def _split_url(text: str) -> tuple[Url, str]:
+def split_url(text: str) -> tuple[Url, str]:
     """Return the parts and the path of any URL.  Raises: UrlError in Go's words."""
     body, _, fragment = text.partition("#")
     try:

@@ -85,7 +85,8 @@ class ClockWatch:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 asked_ns = self._now_ns()
-                async with session.get(target, ssl=tls_of(target, self._tls)) as response:
+                context, name = tls_of(target, self._tls), self._tls.server_name
+                async with session.get(target, ssl=context, server_hostname=name) as response:
                     answer = await response.content.read(ANSWER_BYTES_MAX)
                 answered_ns = self._now_ns()
         except (aiohttp.ClientError, OSError, TlsError, ValueError, TimeoutError):

@@ -24,6 +24,7 @@ from etcdpy.http.fast import FastKeys
 from etcdpy.http.handler import Handler, Sent, handler_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
+from etcdpy.http.parties import remote_of, url_of_server
 from etcdpy.http.routes import BodyRule, Match, Routes
 from etcdpy.http.runner import Asked, KeysRunner
 from etcdpy.http.target import TargetError, host_of
@@ -244,7 +245,7 @@ class HttpServer:
             close = b"Connection: close\r\n" if is_http10 else b""
             return connection.respond(Response(417, close, b"", True, True), framing)
         if log.isEnabledFor(logging.DEBUG) and self._routes.has_cors:
-            log.debug("[%s] %s remote:%s", method, request.raw_path, _remote(request))
+            log.debug("[%s] %s remote:%s", method, request.raw_path, _remote_of(request))
         raw_target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
             match = self._routes.resolve(method, raw_target)
@@ -284,6 +285,10 @@ class HttpServer:
         if route.is_compressible:
             accepted = request.headers.get("Accept-Encoding", "")
             values = values._replace(accept_encoding=accepted)
+        if route.is_self_naming:
+            host = request.headers.get("Host", "")
+            url = url_of_server(host, is_tls=connection.arrival.is_tls)
+            values = values._replace(asked_at=url)
         framing = _frame_unread(request, handler, framing)
         if route.handler is not None:
             return connection.respond(await route.handler(self._backend, values), framing)
@@ -352,13 +357,8 @@ def _caller(request: web.BaseRequest, connection: Connection) -> Caller:
     return Caller(raw[0][1] if raw else b"", names)
 
 
-def _remote(request: web.BaseRequest) -> str:
-    """Return where a request comes from as etcd's log shows it."""
-    address = request.transport.get_extra_info("peername") if request.transport else None
-    if not isinstance(address, tuple):
-        return "@"
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"{host}:{address[1]}"
+def _remote_of(request: web.BaseRequest) -> str:
+    return remote_of(request.transport and request.transport.get_extra_info("peername"))
 
 
 def _expects_continue(expectation: str) -> bool:

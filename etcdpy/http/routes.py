@@ -35,7 +35,8 @@ class Route(NamedTuple):
     The keys API (`is_keys`) and what members say to each other (`is_raft`) have no handler here:
     they can hold a connection, which only `app` and `fast` know how to do.  A `guard`
     answers what is refused before the body is read; where no methods are named it judges these
-    too.  `is_compressible` says that the handler looks at what encodings the client accepts.
+    too.  `is_compressible` says that the handler looks at what encodings the client accepts,
+    `is_self_naming` that it does at the URL by which the client knows the server.
     """
 
     handler: Handler | None
@@ -45,6 +46,7 @@ class Route(NamedTuple):
     body: BodyRule | None = None
     guard: Guard | None = None
     is_compressible: bool = False
+    is_self_naming: bool = False
 
 
 class Match(NamedTuple):

@@ -6,6 +6,7 @@ Source: spec/keys.md section 1, spec/observability.md section 0, spec/cluster.md
 
 from etcdpy.http import (
     debug,
+    discovery_service,
     health,
     keys,
     machines,
@@ -78,6 +79,14 @@ _CLIENT_SUBTREES = {
 CLIENT_ROUTES = Routes(_CLIENT_FACES, _CLIENT_SUBTREES)
 CLIENT_ROUTES_WITHOUT_V2 = Routes(
     {path: route for path, route in _CLIENT_FACES.items() if not path.startswith(b"/v2/")}, {}
+)
+#: For who lets other clusters meet here.
+CLIENT_ROUTES_WITH_DISCOVERY = Routes(
+    {
+        **_CLIENT_FACES,
+        discovery_service.PATH: Route(discovery_service.make_token, b"GET", is_self_naming=True),
+    },
+    _CLIENT_SUBTREES,
 )
 #: What a listener for metrics only has.
 METRICS_ROUTES = Routes(_METRICS_FACES, {}, has_cors=False)

@@ -47,7 +47,11 @@ ANONYMOUS = Caller()
 
 
 class Request(NamedTuple):
-    """A request as the handlers see it: path decoded, query and form as they came."""
+    """A request as the handlers see it: path decoded, query and form as they came.
+
+    `accept_encoding` and `asked_at`, the URL of the server by which the client knows it, are there
+    for routes that want them.
+    """
 
     method: str
     path: bytes
@@ -57,6 +61,7 @@ class Request(NamedTuple):
     body_error: bytes = b""
     caller: Caller = ANONYMOUS
     accept_encoding: str = ""
+    asked_at: str = ""
 
 
 class Response(NamedTuple):

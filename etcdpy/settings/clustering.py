@@ -7,7 +7,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from etcdpy.settings.kinds import BOOLEAN, CLUSTER_STATE, CLUSTERING, TEXT, URLS, Setting
+from etcdpy.settings.kinds import (
+    BOOLEAN,
+    CLUSTER_STATE,
+    CLUSTERING,
+    FALLBACK,
+    TEXT,
+    URLS,
+    Setting,
+)
 from etcdpy.settings.member import DEFAULT_CLIENT_URL, DEFAULT_NAME, DEFAULT_PEER_URL
 
 DEFAULT_INITIAL_CLUSTER = f"{DEFAULT_NAME}={DEFAULT_PEER_URL}"
@@ -66,6 +74,60 @@ class ClusteringSettings(BaseModel):
             bound="host is not empty",
         ),
     ] = (DEFAULT_CLIENT_URL,)
+    discovery: Annotated[
+        str,
+        Setting(
+            "discovery",
+            TEXT,
+            CLUSTERING,
+            "A URL of some v2 server under which the founders meet; in place of --initial-cluster.",
+        ),
+    ] = ""
+    discovery_fallback: Annotated[
+        str,
+        Setting(
+            "discovery-fallback",
+            FALLBACK,
+            CLUSTERING,
+            "What to do when the cluster under --discovery is full: become its `proxy`, or `exit`.",
+        ),
+    ] = "proxy"
+    discovery_proxy: Annotated[
+        str,
+        Setting(
+            "discovery-proxy",
+            TEXT,
+            CLUSTERING,
+            "The HTTP proxy through which --discovery is reached.",
+        ),
+    ] = ""
+    discovery_srv: Annotated[
+        str,
+        Setting(
+            "discovery-srv",
+            TEXT,
+            CLUSTERING,
+            "A domain whose SRV records name the founders; in place of --initial-cluster.",
+        ),
+    ] = ""
+    discovery_srv_name: Annotated[
+        str,
+        Setting(
+            "discovery-srv-name",
+            TEXT,
+            CLUSTERING,
+            "A suffix of the names of these records: `_etcd-server-ssl-NAME._tcp`.",
+        ),
+    ] = ""
+    discovery_service: Annotated[
+        bool,
+        Setting(
+            "discovery-service",
+            BOOLEAN,
+            CLUSTERING,
+            "Serve `/new?size=N`, which makes a URL for --discovery, to other clusters.",
+        ),
+    ] = False
     strict_reconfig_check: Annotated[
         bool,
         Setting(

@@ -42,6 +42,9 @@ from etcdpy.urls import (
     split_host_port,
 )
 
+#: Settings that stand in place of the default of `initial_cluster`.
+OTHER_WAYS_TO_MEET = ("discovery", "discovery_srv", "discovery_srv_name")
+
 #: What a request may take beside two elections before it is answered with an error.
 REQUEST_TIMEOUT_BASE_MS = 5_000
 
@@ -77,7 +80,8 @@ class Config(
             derived["data_dir"] = f"{name}.etcd"
         if values.get("snapshot_count") == 0:
             derived["snapshot_count"] = DEFAULT_SNAPSHOT_COUNT
-        cluster = values.get("initial_cluster", DEFAULT_INITIAL_CLUSTER)
+        default = "" if any(map(values.get, OTHER_WAYS_TO_MEET)) else DEFAULT_INITIAL_CLUSTER
+        cluster = derived.setdefault("initial_cluster", default)
         if name != DEFAULT_NAME and cluster == DEFAULT_INITIAL_CLUSTER:
             urls = values.get("initial_advertise_peer_urls", (DEFAULT_PEER_URL,))
             founder = name or DEFAULT_NAME
@@ -93,7 +97,10 @@ class Config(
                 raise ConfigError(f"expected IP in URL for binding ({url})")
         _check_hosts("initial-advertise-peer-urls", self.initial_advertise_peer_urls)
         _check_hosts("advertise-client-urls", self.advertise_client_urls)
+        self._check_start()
         self._check_times()
+        if self.discovery_service and not self.enable_v2:
+            raise ConfigError("--discovery-service needs the v2 API: --enable-v2=false is set")
         if not self.advertise_client_urls:
             raise ConfigError(
                 "--advertise-client-urls is required when --listen-client-urls is set explicitly"
@@ -105,8 +112,15 @@ class Config(
             raise ConfigError(f'unknown logger option "{self.logger}"')
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f'unknown level "{self.log_level}"', exit_code=2)
+
+    def _check_start(self) -> None:
         if self.initial_cluster_state not in ("new", "existing"):
             raise ConfigError(f'unexpected clusterState "{self.initial_cluster_state}"')
+        if sum(map(bool, (self.discovery, self.initial_cluster, self.discovery_srv))) > 1:
+            raise ConfigError(
+                "multiple discovery or bootstrap flags are set."
+                ' Choose one of "initial-cluster", "discovery" or "discovery-srv"'
+            )
 
     def _check_times(self) -> None:
         heartbeat_ms, election_ms = self.heartbeat_interval_ms, self.election_timeout_ms
@@ -138,7 +152,8 @@ class Config(
     def initial_cluster_urls(self) -> dict[str, tuple[str, ...]]:
         """Return the founding members' peer URLs by name.
 
-        Not checked when the Config is built, since a member with a log never needs them.
+        Not checked when the Config is built, since a member with a log never needs them.  Nobody
+        where others name them: `--discovery` and `--discovery-srv`.
         Raises: ConfigError.
         """
         try:

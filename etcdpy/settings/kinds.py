@@ -142,6 +142,7 @@ HOSTS = Kind("list of hosts", "string", parse_word_set)
 ORIGINS = Kind("URL list or `*`", "string", parse_origins)
 #: Lists that are one text with commas, in a file as well.
 LISTS_IN_TEXT = (URLS, HOSTS, ORIGINS)
+FALLBACK = Kind("`proxy` or `exit`", "string", parse_choice(("proxy", "exit")))
 CLUSTER_STATE = Kind("`new` or `existing`", "string", parse_choice(("new", "existing")))
 
 

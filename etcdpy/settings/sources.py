@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from etcdpy.errors import ConfigError
+from etcdpy.settings.clustering import DEFAULT_INITIAL_CLUSTER
 from etcdpy.settings.config import FIELDS, Field, replace_wildcard_host
 from etcdpy.settings.ignored import KINDS as KINDS_WITHOUT_EFFECT
 from etcdpy.settings.ignored import WITHOUT_EFFECT
@@ -57,6 +58,8 @@ IGNORED_FLAGS = (
 )
 #: Maps in the file: what stands in them are settings of their own.
 MAPS = frozenset(row.setting.key.partition(".")[0] for row in FIELDS if "." in row.setting.key)
+#: Settings of a few words, which a file refuses outside the log, and how it calls them.
+CHOICES = {"discovery-fallback": "discovery-fallback flag"}
 #: Whose refusal in a file names another setting; etcd has it so, and scripts may match it.
 MISNAMED_URL_LIST = {"advertise-client-urls": "advertise-peer-urls"}
 
@@ -85,8 +88,8 @@ class EnvironmentConflictError(ConfigError):
     """A setting stands on the command line and in the environment: which one is meant?"""
 
 
-class UrlListError(ConfigError):
-    """The YAML file has a list of URLs that can't be read; etcd says it without its log prefix."""
+class BareRefusalError(ConfigError):
+    """The YAML file has a value that can't be read; etcd says it without its log's form."""
 
 
 class HelpWanted(Exception):
@@ -201,7 +204,10 @@ def read_environment(line: CommandLine, environ: Mapping[str, str]) -> None:
 def values_of_command_line(line: CommandLine) -> dict[str, object]:
     """Return settings by field name from flags and environment."""
     values = {_BY_FLAG[flag].name: value for flag, value in line.values.items() if flag in _BY_FLAG}
-    if "listen-client-urls" in line.given and "advertise-client-urls" not in line.given:
+    # Who may become a proxy advertises nothing then.
+    may_be_proxy = values.get("discovery") and values.get("discovery_fallback") != "exit"
+    is_missing = "listen-client-urls" in line.given and "advertise-client-urls" not in line.given
+    if is_missing and not may_be_proxy:
         values["advertise_client_urls"] = ()  # Config refuses that
     return values
 
@@ -209,7 +215,7 @@ def values_of_command_line(line: CommandLine) -> dict[str, object]:
 def values_of_file(path: str) -> dict[str, object]:
     """Return settings by field name from a YAML file.
 
-    Raises: ConfigError where it can't be read; UrlListError.
+    Raises: ConfigError where it can't be read; BareRefusalError.
     """
     try:
         text = Path(path).read_bytes()
@@ -237,10 +243,16 @@ def values_of_file(path: str) -> dict[str, object]:
             log.warning('the configuration file sets "%s", which is ignored', key)
             continue
         value = check_yaml_type(row.setting, given[key])
+        if name in CHOICES:
+            value = _read_choice(row, str(value))
         if row.setting.kind not in LISTS_IN_TEXT:
             values[row.name] = value
         elif value:
             values[row.name] = _read_file_urls(row, str(value))
+    if values.get("initial_cluster") == DEFAULT_INITIAL_CLUSTER and (
+        values.get("discovery") or values.get("discovery_srv")
+    ):
+        del values["initial_cluster"]  # etcd cannot tell whether it was written
     return values
 
 
@@ -267,13 +279,21 @@ def _flatten(document: Mapping[object, object]) -> dict[str, object]:
     return given
 
 
+def _read_choice(row: Field, text: str) -> object:
+    try:
+        return row.setting.kind.parse(text) if text else row.default
+    except ValueError as reason:
+        name = CHOICES[row.setting.flag]
+        raise BareRefusalError(f"unexpected error setting up {name}: {reason}") from None
+
+
 def _read_file_urls(row: Field, text: str) -> object:
     flag = row.setting.flag
     try:
         return row.setting.kind.parse(text)
     except UrlError as refusal:
         name = MISNAMED_URL_LIST.get(flag, flag)
-        raise UrlListError(f"unexpected error setting up {name}: {refusal}") from None
+        raise BareRefusalError(f"unexpected error setting up {name}: {refusal}") from None
 
 
 #: YAML's scalars as Go's decoder resolves them: no dates, no base 60, `1e3` is a number.  Built

@@ -7,6 +7,7 @@ spoken; a joiner's is the one that the running cluster has given it.
 Source: spec/cluster.md sections 1 and 2, spec/members.md section 1.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from etcdpy.consensus.messages import (
 )
 from etcdpy.errors import ConfigError, FatalError
 from etcdpy.settings.config import Config
+from etcdpy.startup.discovery import find_cluster, join_cluster
+from etcdpy.startup.domain import find_founders
 from etcdpy.startup.joining import (
     check_compatible,
     find_local_id,
@@ -40,7 +43,9 @@ from etcdpy.tls.contexts import ClientTls
 from etcdpy.tree.members import Member
 from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree
-from etcdpy.urls import go_quote
+from etcdpy.urls import go_quote, parse_initial_cluster
+
+log = logging.getLogger("etcdpy.etcdserver")
 
 RaftStorage = Storage[Entry, HardState, SnapshotMeta]
 
@@ -123,11 +128,13 @@ async def _check_own_urls(name: str, listed: Sequence[str], advertised: Sequence
     )
 
 
-def _check_distinct_urls(initial_cluster: Mapping[str, Sequence[str]]) -> None:
+def _check_distinct_urls(
+    initial_cluster: Mapping[str, Sequence[str]], kind: str = "initial"
+) -> None:
     urls = [url for member in initial_cluster.values() for url in member]
     if len(urls) != len(set(urls)):
         pairs = sorted(f"{name}={url}" for name, own in initial_cluster.items() for url in own)
-        raise ConfigError(f"initial cluster {','.join(pairs)} has duplicate url")
+        raise ConfigError(f"{kind} cluster {','.join(pairs)} has duplicate url")
 
 
 # The decision
@@ -166,6 +173,8 @@ async def start_up(config: Config, data_dir: DataDir, tls: ClientTls | None = No
     others = _peer_urls_but_of(config.name, plan.founders)
     if await is_bootstrapped(plan.local_id, others, tls):
         raise ConfigError(f"member {plan.local_id:x} has already been bootstrapped")
+    if config.discovery:
+        plan = await _meet(config, plan)
     identity = _Identity(plan.local_id, plan.cluster_id)
     storage = Storage.create(data_dir, identity.encode(), _SHAPES, limits)
     _write_founders(storage, plan)
@@ -173,12 +182,51 @@ async def start_up(config: Config, data_dir: DataDir, tls: ClientTls | None = No
 
 
 async def _plan(config: Config) -> NewCluster:
+    """Return the cluster to found; with `--discovery` that of this member, before it meets others.
+
+    Raises: ConfigError.
+    """
     return await plan_new_cluster(
         config.name,
-        config.initial_cluster_urls(),
+        await _initial_cluster(config),
         config.initial_advertise_peer_urls,
-        config.initial_cluster_token,
+        _token(config),
     )
+
+
+async def _initial_cluster(config: Config) -> Mapping[str, Sequence[str]]:
+    """Return the peer URLs of the founders by name, as far as they are known without meeting them.
+
+    Raises: ConfigError.
+    """
+    own = config.initial_advertise_peer_urls
+    if config.discovery:
+        return {config.name: own}
+    if config.discovery_srv:
+        name = config.discovery_srv_name
+        return await find_founders(config.discovery_srv, name, config.name, own)
+    return config.initial_cluster_urls()
+
+
+def _token(config: Config) -> str:
+    return config.discovery or config.initial_cluster_token
+
+
+async def _meet(config: Config, alone: NewCluster) -> NewCluster:
+    """Return the cluster of all that meet under the discovery URL.  Raises: ConfigError."""
+    pairs = sorted(f"{m.name}={url}" for m in alone.founders for url in m.peer_urls)
+    url, proxy = config.discovery, config.discovery_proxy
+    met = await join_cluster(url, proxy, alone.local_id, ",".join(pairs))
+    return _plan_of_met(config, alone, met)
+
+
+def _plan_of_met(config: Config, alone: NewCluster, met: str) -> NewCluster:
+    """Raises: ConfigError if two of those that met have one URL."""
+    initial_cluster = parse_initial_cluster(met)
+    _check_distinct_urls(initial_cluster, "discovery")
+    founders = derive_members(initial_cluster, _token(config))
+    cluster_id = derive_cluster_id(founder.id for founder in founders)
+    return NewCluster(cluster_id, alone.local_id, founders)
 
 
 def _peer_urls_but_of(name: str, listed: Iterable[Member]) -> list[str]:
@@ -199,9 +247,11 @@ async def _join(
     config: Config, data_dir: DataDir, limits: Limits, tls: ClientTls | None
 ) -> StartUp:
     """Begin with an empty log, which the leader of the running cluster will fill."""
-    initial_cluster = config.initial_cluster_urls()
+    initial_cluster = await _initial_cluster(config)
     _check_own_name(config.name, initial_cluster)
     _check_distinct_urls(initial_cluster)
+    if config.discovery:
+        raise ConfigError("discovery URL should not be set when joining existing initial cluster")
     listed = derive_members(initial_cluster, config.initial_cluster_token)
     running = await find_running_cluster(_peer_urls_but_of(config.name, listed), tls)
     member_id = await find_local_id(running, config.name, listed)
@@ -220,6 +270,12 @@ async def _join(
 
 
 async def _restart(config: Config, data_dir: DataDir, limits: Limits) -> StartUp:
+    if config.discovery:
+        log.warning(
+            "discovery token ignored since a cluster has already been initialized."
+            ' Valid log found at "%s"',
+            data_dir.wal_path,
+        )
     recovered = Storage.recover(data_dir, _SHAPES, limits)
     storage = recovered.storage
     identity = _Identity.decode(recovered.metadata, data_dir)
@@ -248,6 +304,9 @@ async def _plan_again(config: Config, found: "_Identity", data_dir: DataDir) -> 
     Raises: ConfigError if the settings have another one now.
     """
     plan = await _plan(config)
+    if config.discovery:  # where it has registered already
+        met = await find_cluster(config.discovery, config.discovery_proxy)
+        plan = _plan_of_met(config, plan, met)
     if (plan.local_id, plan.cluster_id) != (found.member_id, found.cluster_id):
         raise ConfigError(
             f"{data_dir.path} was created for member {found.member_id:x} of cluster"

@@ -207,7 +207,12 @@ async def _get(client: _Client, url: str, timeout_s: float) -> _Answer:
         raise ValueError(str(error)) from error
     async with (
         asyncio.timeout(timeout_s),
-        client.session.get(target, allow_redirects=False, ssl=context) as response,
+        client.session.get(
+            target,
+            allow_redirects=False,
+            ssl=context,
+            server_hostname=client.tls.server_name,
+        ) as response,
     ):
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")

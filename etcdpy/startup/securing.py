@@ -49,6 +49,8 @@ def secure_peers(config: Config) -> tuple[ServerTls | None, ClientTls]:
         allowed_cn=config.peer_cert_allowed_cn,
         allowed_hostname=config.peer_cert_allowed_hostname,
         cipher_suites=config.cipher_suites,
+        # As in etcd: who found the others by a domain trusts them for that domain.
+        server_name="" if config.peer_trusted_ca_file else config.discovery_srv,
         has_source_check=not config.experimental_peer_skip_client_san_verification,
     )
     urls = config.listen_peer_urls

@@ -88,6 +88,7 @@ class TlsSettings:
     allowed_hostname: str = ""
     cipher_suites: tuple[str, ...] = ()
     has_source_check: bool = False  # names in a certificate must be those of its sender
+    server_name: str = ""  # whom we dial must be certified for it, whatever the address
     is_self_signed: bool = False  # our own certificate: nobody can verify it when we dial
 
     @property
@@ -233,6 +234,11 @@ class ClientTls:
     def __init__(self, settings: TlsSettings = TlsSettings()) -> None:
         self._settings = settings
         self._contexts: _Contexts | None = None
+
+    @property
+    def server_name(self) -> str | None:
+        """The name for which a peer must be certified, None for that of its URL."""
+        return self._settings.server_name or None
 
     def check(self) -> None:
         """Read the files now.  Raises: TlsError, with etcd's text."""

@@ -25,11 +25,6 @@ DEADLINE_S = 30.0
 SPEC = ROOT / "docs" / "spec" / "config.md"
 #: What no version of etcdpy has yet: refused as an unknown flag.
 REFUSED = {
-    "discovery",
-    "discovery-fallback",
-    "discovery-proxy",
-    "discovery-srv",
-    "discovery-srv-name",
     "proxy",
     "proxy-dial-timeout",
     "proxy-failure-wait",
@@ -37,6 +32,8 @@ REFUSED = {
     "proxy-refresh-interval",
     "proxy-write-timeout",
 }
+#: What etcdpy has and etcd has not.
+OWN = {"discovery-service"}
 #: Flags of etcd 2.3 that 3.4 does not know either.
 OLD = {
     "addr",
@@ -94,7 +91,9 @@ def nonsense() -> list[list[str]]:
     """Return command lines, each with one value that its flag can't have."""
     texts = {"list", "text", "list of hosts"}
     kinds = {field.setting.flag: field.setting.kind.name for field in FIELDS}
-    lines = [[f"--{flag}=\tx"] for flag, kind in kinds.items() if kind not in texts]
+    lines = [
+        [f"--{flag}=\tx"] for flag, kind in kinds.items() if kind not in texts and flag not in OWN
+    ]
     typed = [
         "quota-backend-bytes",
         "backend-batch-interval",

@@ -11,6 +11,11 @@ from pydantic import ValidationError
 from etcdpy.errors import ConfigError
 from etcdpy.settings.config import FIELDS, Config, replace_wildcard_host
 
+TWO_WAYS = (
+    'multiple discovery or bootstrap flags are set. Choose one of "initial-cluster", "discovery"'
+    ' or "discovery-srv"'
+)
+
 
 def refusal(**values: Any) -> str:
     with pytest.raises(ConfigError) as refused:
@@ -106,10 +111,24 @@ def test_snapshot_count_of_zero_is_the_default() -> None:
         ({"logger": "foo"}, 'unknown logger option "foo"'),
         ({"log_level": "foo"}, 'unknown level "foo"'),
         ({"initial_cluster_state": "bogus"}, 'unexpected clusterState "bogus"'),
+        ({"discovery": "http://r/x", "discovery_srv": "a.test"}, TWO_WAYS),
+        ({"discovery": "http://r/x", "initial_cluster": "m=http://a:1"}, TWO_WAYS),
+        ({"discovery_srv": "a.test", "initial_cluster": "m=http://a:1"}, TWO_WAYS),
+        (
+            {"discovery_service": True, "enable_v2": False},
+            "--discovery-service needs the v2 API: --enable-v2=false is set",
+        ),
     ],
 )
 def test_contradictions_are_refused_in_etcds_words(values: dict[str, Any], message: str) -> None:
     assert refusal(**values) == message
+
+
+@pytest.mark.parametrize("field", ["discovery", "discovery_srv", "discovery_srv_name"])
+def test_who_meets_elsewhere_has_no_initial_cluster(field: str) -> None:
+    elsewhere: dict[str, Any] = {field: "x"}
+    assert Config(**elsewhere).initial_cluster == ""
+    assert Config(name="m", **elsewhere).initial_cluster == ""
 
 
 def test_the_bounds_themselves_are_allowed() -> None:

@@ -210,6 +210,35 @@ def test_an_unknown_key_is_ignored_but_not_in_silence(
     ]
 
 
+def test_where_to_meet_may_stand_in_a_file(tmp_path: Path) -> None:
+    default = "initial-cluster: default=http://localhost:2380\n"
+    meeting = {"discovery": "http://r:1/x", "discovery_fallback": "exit"}
+    text = "discovery: http://r:1/x\ndiscovery-fallback: exit\n"
+    assert from_file(tmp_path, text) == meeting
+    assert from_file(tmp_path, text + default) == meeting  # etcd cannot tell that it was written
+    assert from_file(tmp_path, "discovery-fallback: ''\n") == {"discovery_fallback": "proxy"}
+    with pytest.raises(sources.BareRefusalError) as refused:
+        from_file(tmp_path, "discovery-fallback: bogus\n")
+    words = "unexpected error setting up discovery-fallback flag: invalid value"
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "is_waived"),
+    [
+        ([], False),
+        (["--discovery=http://r:1/x"], True),
+        (["--discovery=http://r:1/x", "--discovery-fallback=exit"], False),
+        (["--discovery-fallback=proxy"], False),
+    ],
+)
+def test_who_may_become_a_proxy_need_not_say_what_to_advertise(
+    words: list[str], is_waived: bool
+) -> None:
+    line = sources.read_command_line(["--listen-client-urls=http://127.0.0.1:1", *words])
+    assert ("advertise_client_urls" not in sources.values_of_command_line(line)) == is_waived
+
+
 def test_lists_in_a_file_are_one_text(tmp_path: Path) -> None:
     text = "cors: http://b:1,http://a:1\nhost-whitelist: b,a,b\nlisten-metrics-urls: http://c:1\n"
     assert from_file(tmp_path, text) == {
@@ -327,10 +356,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_bad_url_in_a_file_names_the_setting_as_etcd_does(tmp_path: Path) -> None:
     tail = ": URL scheme must be http, https, unix, or unixs: foo"
-    with pytest.raises(sources.UrlListError) as refused:
+    with pytest.raises(sources.BareRefusalError) as refused:
         from_file(tmp_path, "listen-peer-urls: foo\n")
     assert str(refused.value) == "unexpected error setting up listen-peer-urls" + tail
-    with pytest.raises(sources.UrlListError) as refused:
+    with pytest.raises(sources.BareRefusalError) as refused:
         from_file(tmp_path, "advertise-client-urls: foo\n")
     assert str(refused.value) == "unexpected error setting up advertise-peer-urls" + tail
 

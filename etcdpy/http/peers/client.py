@@ -66,6 +66,8 @@ class _Connector(aiohttp.TCPConnector):
                 self._factory,
                 path,
                 ssl=context,
-                server_hostname=req.url.raw_host if context is not None else None,
+                server_hostname=(
+                    None if context is None else req.server_hostname or req.url.raw_host
+                ),
             )
         return protocol

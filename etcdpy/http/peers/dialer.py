@@ -80,6 +80,7 @@ class HttpDialer:
                     headers=headers,
                     allow_redirects=False,
                     ssl=tls_of(target, self._tls),
+                    server_hostname=self._tls.server_name,
                 )
                 if response.status != 101:
                     raise await _refusal(response)
@@ -133,6 +134,7 @@ class HttpDialer:
                 data=body,
                 allow_redirects=False,
                 ssl=tls_of(target, self._tls),
+                server_hostname=self._tls.server_name,
             ) as response:
                 if response.status != 204:
                     raise await _refusal(response)
