@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process
 from etcdpy.errors import ConfigError, FatalError
+from etcdpy.gateway import command
 from etcdpy.settings import sources
 from etcdpy.settings.config import FIELDS, Config, Field
 from etcdpy.settings.ignored import WITHOUT_EFFECT
@@ -25,6 +26,8 @@ from etcdpy.startup.discovery import DiscoveryError, explain
 log = logging.getLogger("etcdpy.etcdmain")
 pkg_flags_log = logging.getLogger("etcdpy.pkg.flags")
 
+GATEWAY = "gateway"
+
 USAGE = """Usage:
 
   etcdpy [flags]
@@ -32,6 +35,9 @@ USAGE = """Usage:
 
   etcdpy --config-file FILE
     Run a member with the settings of a YAML file; other flags and ETCD_* variables are ignored.
+
+  etcdpy gateway start [flags]
+    Pass TCP connections on to the members of a cluster; `etcdpy gateway start -h` has its flags.
 
   etcdpy --version
     Show the version.
@@ -77,6 +83,8 @@ def _open_standard_streams() -> None:
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    if arguments[:1] == [GATEWAY]:
+        return command.run(arguments[1:])
     try:
         line = sources.read_command_line(arguments)
     except sources.HelpWanted:

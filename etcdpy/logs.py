@@ -182,6 +182,13 @@ def setup(
     install(handler, LEVELS[level])
 
 
+def setup_gateway() -> None:
+    """Send all log lines of a gateway to stderr, in the one form that it has."""
+    install(
+        LogHandler(ZapFormatter(has_epoch=True), [StreamOutput(sys.stderr)], None), logging.INFO
+    )
+
+
 def install(handler: LogHandler, level: int) -> None:
     """Have `handler`, and no earlier one, write all lines from `level` upwards."""
     root = logging.getLogger()
@@ -294,11 +301,16 @@ class BareFormatter(logging.Formatter):
 class ZapFormatter(logging.Formatter):
     """One JSON object per line: level, ts, caller, msg, then the call's fields."""
 
+    def __init__(self, *, has_epoch: bool = False) -> None:
+        """With `has_epoch` the time is a number of seconds, as a gateway of etcd's writes it."""
+        super().__init__()
+        self._has_epoch = has_epoch
+
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
         line: dict[str, Any] = {
             "level": _ZAP_LEVELS.get(record.levelno, "info"),
-            "ts": _iso_time(record.created),
+            "ts": record.created if self._has_epoch else _iso_time(record.created),
             "caller": f"{part_of(record.name)}/{record.filename}:{record.lineno}",
             "msg": getattr(record, _EVENT_ATTRIBUTE, "") or record.getMessage(),
         }

@@ -24,6 +24,7 @@ from etcdpy.errors import ConfigError
 from etcdpy.http.acceptor import Listener
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
+from etcdpy.readiness import notify_systemd
 from etcdpy.serving import Listeners
 from etcdpy.settings.config import Config
 from etcdpy.startup.bootstrap import start_up
@@ -144,6 +145,7 @@ async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     starting.result()
     for listener in held.listeners.clients:
         _log_service(listener)
+    notify_systemd()
     asked: asyncio.Future[signal.Signals] = loop.create_future()
     for number in _SIGNAL_WORDS:
         loop.add_signal_handler(number, _note_signal, asked, number)

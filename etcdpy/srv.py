@@ -100,6 +100,8 @@ async def find_addresses(host: str) -> list[str]:
     """
     if _is_address(host):
         return [host]
+    if not host:
+        raise _refusal(host, _system_resolver(), _NO_SUCH_HOST)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(LOOKUP_S):

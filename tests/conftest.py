@@ -27,6 +27,7 @@ BUDGETS_S = {
     "store": 90,
     "tree": 120,
     "clustering": 20,
+    "gateway": 20,
     "metrics": 10,
     "settings": 20,
     "startup": 30,

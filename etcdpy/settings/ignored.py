@@ -5,22 +5,26 @@ effect, instead of finding out which flag to delete.
 Source: spec/config.md section 2.
 """
 
-import re
-
-from etcdpy.settings.kinds import BOOLEAN, NUMBER, TEXT, Kind, parse_signed
+from etcdpy.settings.kinds import (
+    BOOLEAN,
+    NUMBER,
+    TEXT,
+    Kind,
+    parse_duration_ns,
+    parse_signed,
+)
 
 V3_ONLY = "it is for etcd's v3 API, which is not there"
 
-_DURATION = re.compile(
-    r"[-+]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)"
-)
 _UINT32_MAX = 2**32 - 1
 
 
 def parse_duration(text: str) -> str:
     """Return a duration as Go writes it, `1h30m`, as it is.  Raises: ValueError."""
-    if not _DURATION.fullmatch(text):
-        raise ValueError("parse error")
+    try:
+        parse_duration_ns(text)
+    except ValueError:
+        raise ValueError("parse error") from None
     return text
 
 

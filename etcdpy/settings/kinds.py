@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from etcdpy.errors import ConfigError
-from etcdpy.urls import parse_urls
+from etcdpy.urls import go_quote, parse_urls
 
 UINT64_MAX = 2**64 - 1
 INT64_MAX = 2**63 - 1
@@ -33,6 +34,18 @@ _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _GO_NUMBER = re.compile(
     r"0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9][0-9]*(?:_[0-9]+)*"
 )
+#: One part of a duration: a number, and all up to the next one.
+_DURATION_PART = re.compile(r"(?P<number>[0-9]*\.?[0-9]*)(?P<unit>[^.0-9]*)")
+_UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "\u00b5s": 1_000,
+    "\u03bcs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,29 @@ def parse_signed(text: str) -> int:
     if value > INT64_MAX + (sign < 0):
         raise ValueError("value out of range")
     return sign * value
+
+
+def parse_duration_ns(text: str) -> int:
+    """Read a duration as Go writes it, `1h30m`.  Raises: ValueError with Go's reason."""
+    whole = text[1:] if text[:1] in ("-", "+") else text
+    total = Decimal(0)
+    at = 0
+    if whole == "0":
+        return 0
+    while at < len(whole) or not whole:
+        part = _DURATION_PART.match(whole, at)
+        if part is None or not part["number"].strip("."):
+            raise ValueError(f"time: invalid duration {go_quote(text)}")
+        if not part["unit"]:
+            raise ValueError(f"time: missing unit in duration {go_quote(text)}")
+        if part["unit"] not in _UNITS_NS:
+            unit = go_quote(part["unit"])
+            raise ValueError(f"time: unknown unit {unit} in duration {go_quote(text)}")
+        total += Decimal(part["number"]) * _UNITS_NS[part["unit"]]
+        at = part.end()
+    if total > INT64_MAX:
+        raise ValueError(f"time: invalid duration {go_quote(text)}")
+    return -int(total) if text.startswith("-") else int(total)
 
 
 def parse_url_list(text: str) -> tuple[str, ...]:

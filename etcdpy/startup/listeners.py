@@ -43,7 +43,7 @@ def open_listeners(
             if network == "unix":
                 sock = _listen_unix(address, is_replaced=is_unix_replaced)
             else:
-                sock = _listen(address)
+                sock = listen_tcp(address)
             opened.append(Listener(sock, is_plain=False in kinds, is_tls=True in kinds))
     except ConfigError:
         close_listeners(opened)
@@ -93,7 +93,11 @@ def _listen_unix(path: str, *, is_replaced: bool) -> socket.socket:
     return listener
 
 
-def _listen(address: str) -> socket.socket:
+def listen_tcp(address: str) -> socket.socket:
+    """Return a socket that listens on `host:port`; the host is an address or `localhost`.
+
+    Raises: ConfigError with etcd's text.
+    """
     host, port_text = split_host_port(address)
     port = int(port_text or "0")
     if port > PORT_MAX:

@@ -8,7 +8,6 @@ Source: spec/cluster.md section 4.1.
 
 import asyncio
 import json
-import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from etcdpy import srv
+from etcdpy.dialing import describe_dial
 from etcdpy.http.peers.client import open_session
 from etcdpy.srv import NameLookupError
 
@@ -259,19 +259,19 @@ def _number(value: object) -> int:
 async def _words(error: Exception, target: URL) -> str:
     """Return why a server was not reached, in Go's words where there are some."""
     is_of_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
-    dial = "proxyconnect tcp: dial tcp" if is_of_proxy else "dial tcp"
+    prefix = "proxyconnect tcp: " if is_of_proxy else ""
     if isinstance(error, aiohttp.ServerTimeoutError):
-        return f"{dial} {target.host}:{target.port}: i/o timeout"
+        return f"{prefix}dial tcp {target.host}:{target.port}: i/o timeout"
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         if isinstance(cause, socket.gaierror):
             try:
                 await srv.find_addresses(target.host or "")
             except NameLookupError as refusal:
-                return f"{dial}: {refusal}"
+                return f"{prefix}dial tcp: {refusal}"
         elif cause.errno:
             host = f"[{error.host}]" if ":" in error.host else error.host
-            return f"{dial} {host}:{error.port}: connect: {os.strerror(cause.errno).lower()}"
+            return prefix + describe_dial(f"{host}:{error.port}", cause)
     if isinstance(error, ConnectionError | aiohttp.ClientPayloadError):
         return "unexpected EOF"
     return str(error) or type(error).__name__

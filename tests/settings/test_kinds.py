@@ -12,6 +12,7 @@ from etcdpy.settings.kinds import (
     Setting,
     check_yaml_type,
     parse_bool,
+    parse_duration_ns,
     parse_number,
 )
 
@@ -92,3 +93,42 @@ def test_a_yaml_value_of_another_type_is_refused(kind: object, value: object, fo
 
 def test_a_yaml_float_without_a_fraction_is_a_number() -> None:
     assert check_yaml_type(Setting("n", NUMBER, "", ""), 1000.0) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("1ns", 1),
+        ("1.5h30m", 7_200_000_000_000),
+        ("+2us3\u00b5s4\u03bcs", 9_000),
+        (".5s", 500_000_000),
+        ("5.s", 5_000_000_000),
+        ("-1m", -60_000_000_000),
+        ("2562047h47m16.854775807s", 2**63 - 1),
+    ],
+)
+def test_durations_are_gos(text: str, nanoseconds: int) -> None:
+    assert parse_duration_ns(text) == nanoseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "invalid duration {}"),
+        ("-", "invalid duration {}"),
+        ("abc", "invalid duration {}"),
+        (".s", "invalid duration {}"),
+        ("1s ", 'unknown unit "s " in duration {}'),
+        ("90", "missing unit in duration {}"),
+        ("1m30", "missing unit in duration {}"),
+        ("5x", 'unknown unit "x" in duration {}'),
+        ("1.5.h", "missing unit in duration {}"),
+        ("2562048h", "invalid duration {}"),
+    ],
+)
+def test_what_is_no_duration_is_said_in_gos_words(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"^time: ") as refused:
+        parse_duration_ns(text)
+    assert str(refused.value) == f"time: {reason}".format(f'"{text}"')

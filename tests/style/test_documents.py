@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from etcdpy import cli
+from etcdpy.gateway import command
 from etcdpy.settings import sources
 from etcdpy.settings.config import FIELDS, Config, Field
 from etcdpy.settings.ignored import WITHOUT_EFFECT
@@ -99,6 +100,7 @@ def test_the_example_file_has_values_of_the_right_kind() -> None:
 @pytest.mark.parametrize("path", prose_files(), ids=name_of)
 def test_a_document_names_only_flags_that_exist(path: Path) -> None:
     known = {field.setting.flag for field in FIELDS} | OTHER_FLAGS | set(WITHOUT_EFFECT)
+    known |= set(command.FLAGS)
     assert set(_FLAG.findall(path.read_text())) <= known
 
 
