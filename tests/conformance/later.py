@@ -15,7 +15,7 @@ from urllib.parse import quote
 from tests.conformance import transcript
 from tests.conformance.record import FRESH_INDEX
 from tests.conformance.transcript import Step
-from tests.harness.cluster import ClusterMember, request_json
+from tests.harness.process import Member
 
 #: Where the log of a member is when its store is at FRESH_INDEX: there is the first entry too.
 FRESH_RAFT_INDEX = 4
@@ -42,12 +42,14 @@ class Distance:
     term: int
 
 
-def begin(member: ClusterMember) -> Distance:
+def begin(member: Member, member_id: str) -> Distance:
     """Make a member with an empty tree look like a fresh one; return how far it is from one."""
-    for _ in range(FRESH_INDEX):  # writes beside the users' tree, as a fresh member's are
-        update = {"peerURLs": [member.advertised_peer_url]}
-        answer = request_json(member.client_url, "PUT", f"/v2/members/{member.id}", update)
-        assert answer.status == 204
+    update = json.dumps({"peerURLs": [member.advertised_peer_url]})
+    with member.connect() as connection:
+        for _ in range(FRESH_INDEX):  # writes beside the users' tree, as a fresh member's are
+            path = f"/v2/members/{member_id}"
+            answer = connection.request("PUT", path, update, {"Content-Type": "application/json"})
+            assert answer.status == 204
     answer = member.request("GET", "/v2/keys/")
     return Distance(
         answer.index - FRESH_INDEX,
@@ -56,7 +58,7 @@ def begin(member: ClusterMember) -> Distance:
     )
 
 
-def clear(member: ClusterMember, steps: list[Step]) -> None:
+def clear(member: Member, steps: list[Step]) -> None:
     """Delete all that a recording has left behind."""
     listed = member.request("GET", "/v2/keys/").json()["node"].get("nodes", [])
     names = {quote(node["key"][1:]) for node in listed}

@@ -5,6 +5,7 @@ by the framing that the head announces, so that wrong framing is an error and no
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -25,11 +26,15 @@ class Head(NamedTuple):
 
 
 class Wire:
-    """One TCP connection."""
+    """One TCP connection, with TLS where there is a context for it."""
 
-    def __init__(self, port: int, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, port: int, deadline_s: float = DEADLINE_S, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.settimeout(deadline_s)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="127.0.0.1")
         self._buffer = b""
 
     def close(self) -> None:

@@ -4,8 +4,9 @@ Recorder and tests both use it: what is compared was made in the same way.
 """
 
 import json
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.conformance import normal
@@ -16,10 +17,21 @@ QUIET_S = 0.15
 
 
 class Player:
-    """Plays the steps of one scenario, in order, against the server on `port`."""
+    """Plays the steps of one scenario, in order, against the server on `port`.
 
-    def __init__(self, port: int) -> None:
+    Where it is guarded, `tls` and `headers` are added to what the steps say.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._port = port
+        self._tls = tls
+        self._headers = dict(headers or {})
         self._watches: dict[str, WatchReader] = {}
 
     def play(self, steps: list[Step]) -> list[Step]:
@@ -30,6 +42,9 @@ class Player:
             for watch in self._watches.values():
                 watch.wire.close()
             self._watches.clear()
+
+    def _connect(self) -> Wire:
+        return Wire(self._port, tls=self._tls)
 
     def _play_step(self, step: Step) -> Step:
         run = _OPERATIONS[step.get("op", "request")]
@@ -43,8 +58,9 @@ class Player:
     def _request(self, step: Step) -> dict[str, Any]:
         request, wanted = step["request"], step.get("response", {})
         method = request["method"]
-        with Wire(self._port) as wire:
-            wire.send(method, request["path"], request["headers"], request["body"])
+        with self._connect() as wire:
+            headers = {**self._headers, **request["headers"]}
+            wire.send(method, request["path"], headers, request["body"])
             head = wire.read_head()
             data = wire.read_body(method, head)
         value = normal.parse_json(data, head.headers)
@@ -67,9 +83,10 @@ class Player:
 
     def _repeat(self, step: Step) -> dict[str, Any]:
         request, wanted = step["request"], step.get("response", {})
-        method, path, headers = request["method"], request["path"], request["headers"]
+        method, path = request["method"], request["path"]
+        headers = {**self._headers, **request["headers"]}
         assert step["count"] > 0
-        with Wire(self._port) as wire:
+        with self._connect() as wire:
             for number in range(step["count"]):
                 body = request["body"].replace("{i}", str(number))
                 wire.send(method, path, headers, body, is_last=False)
@@ -84,11 +101,10 @@ class Player:
 
     def _open_watch(self, step: Step) -> dict[str, Any]:
         request, wanted = step["request"], step.get("response", {})
-        wire = Wire(self._port)
+        wire = self._connect()
+        headers = {**self._headers, **request["headers"]}
         self._watches[step["id"]] = WatchReader(wire)
-        wire.send(
-            request["method"], request["path"], request["headers"], request["body"], is_last=False
-        )
+        wire.send(request["method"], request["path"], headers, request["body"], is_last=False)
         head = wire.read_head()
         shown = _shown_headers(head, wanted, is_volatile=False)
         return {"status": head.status, "headers": shown}

@@ -40,7 +40,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
 def test_scenario(scenario: str, part: str, three: Side) -> None:
     member = three[part]
     steps = SCENARIOS[scenario]
-    distance = later.begin(member)
+    distance = later.begin(member, member.id)
     try:
         expected = [later.moved(step, distance) for step in differences.expected(steps)]
         found = Player(member.client_port).play(expected)

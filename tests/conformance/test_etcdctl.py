@@ -42,7 +42,7 @@ class Ctl:
 
     def __init__(self, member: Member, *options: str) -> None:
         self.member = member
-        self.options = options
+        self.options = (*member.ctl_flags, *options)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ETCD")}
         self.environment = {**kept, "ETCDCTL_API": "2"}
 
@@ -440,7 +440,7 @@ def transcript(ctl: Ctl, named: Callable[[str], str]) -> list[str]:
         if line in BY_ID:
             text = "\n".join(sorted(text.splitlines()))
         text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
-        lines.append(re.sub(r'("ttl":|TTL: )(9\d|100)\b', r"\1ABOUT-100", text))
+        lines.append(re.sub(r'("ttl":|TTL: )([89]\d|100)\b', r"\1ABOUT-100", text))
     return lines
 
 

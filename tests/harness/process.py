@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.harness.client import Answer, Connection, NotSentError
 from tests.harness.ports import free_port
@@ -65,7 +65,13 @@ def wait_until(condition: Callable[[], bool], deadline_s: float, what: str) -> N
 
 
 class Member:
-    """One server process with its directory; can be started again after it ended."""
+    """One server process with its directory; can be started again after it ended.
+
+    `ctl_flags` and `python_options` are what etcdctl and python-etcd need beside the address.
+    """
+
+    ctl_flags: Sequence[str] = ()
+    python_options: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -205,7 +211,7 @@ class Member:
     def is_ready(self) -> bool:
         """Tell whether the member serves clients and has an agreed cluster version."""
         try:
-            with Connection(self.client_url, deadline_s=2.0) as connection:
+            with self.connect(deadline_s=2.0) as connection:
                 version = connection.request("GET", "/version")
                 if version.status != 200 or version.json()["etcdcluster"] == "not_decided":
                     return False
@@ -213,11 +219,15 @@ class Member:
         except (NotSentError, OSError, ValueError, KeyError):
             return False
 
+    def connect(self, *, deadline_s: float = 10.0) -> Connection:
+        """Return a connection on which anything may be asked."""
+        return Connection(self.client_url, deadline_s)
+
     def request(
         self, method: str, path: str, form: dict[str, str] | None = None, deadline_s: float = 10.0
     ) -> Answer:
         """Send one request on a connection of its own."""
-        with Connection(self.client_url, deadline_s) as connection:
+        with self.connect(deadline_s=deadline_s) as connection:
             return connection.request(method, path, form)
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -272,11 +282,12 @@ class Member:
 
 
 class Launcher:
-    """Makes members below one directory and ends them all."""
+    """Makes members below one directory and ends them all; `make` is the kind of member."""
 
-    def __init__(self, kind: Kind, directory: Path) -> None:
+    def __init__(self, kind: Kind, directory: Path, make: Callable[..., Member] = Member) -> None:
         self.kind = kind
         self.directory = directory
+        self.make = make
         self.members: list[Member] = []
 
     def __call__(
@@ -288,7 +299,7 @@ class Launcher:
     ) -> Member:
         """Return a member that is not started yet."""
         directory = self.directory / str(len(self.members))
-        member = Member(kind or self.kind, directory, *options, limits=limits, data_dir=data_dir)
+        member = self.make(kind or self.kind, directory, *options, limits=limits, data_dir=data_dir)
         self.members.append(member)
         return member
 
