@@ -325,6 +325,7 @@ def _client_context(settings: TlsSettings) -> ssl.SSLContext:
 def _set_up(context: ssl.SSLContext, settings: TlsSettings) -> None:
     """Set what both sides have in common.  Raises: TlsError."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # as with Go; OpenSSL 3 has it so by itself
     if settings.cipher_suites:
         ciphers = to_openssl(settings.cipher_suites)
         if ciphers:

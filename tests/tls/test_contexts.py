@@ -6,8 +6,10 @@ Source: spec/tls.md sections 3 and 4.
 import http.client
 import json
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -119,6 +121,23 @@ def test_older_versions_are_refused(pair: Pair, logged: pytest.LogCaptureFixture
         with pytest.raises(REFUSED):
             ask(server.port, context)
         assert reason_in(logged).startswith("tls: client offered only unsupported versions")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on PATH")
+def test_a_session_is_not_negotiated_again(pair: Pair) -> None:
+    with ServerThread(tls=ServerTls(settings(pair))) as server:
+        words = ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{server.port}"]
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as client:
+            assert client.stdin is not None
+            assert client.stdout is not None
+            client.stdin.write(b"R\n")  # alone in a line: the client asks for another handshake
+            client.stdin.flush()
+            client.wait(DEADLINE_S)  # refused, it ends
+            said = client.stdout.read()
+    assert b"RENEGOTIATING" in said
+    assert b"no renegotiation" in said
 
 
 def test_a_chosen_suite_is_the_one_that_is_spoken(authority: Authority, pair: Pair) -> None:
