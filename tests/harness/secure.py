@@ -130,7 +130,7 @@ class SecureCluster:
 
         def is_agreed() -> bool:
             return all(
-                m.request("GET", f"/v2/keys{path}").json()["node"]["value"] == value
+                m.request("GET", f"/v2/keys{path}").json().get("node", {}).get("value") == value
                 for m in self.members
             )
 
