@@ -289,7 +289,7 @@ class TestWatch:
     def test_a_watch_times_out_and_the_client_goes_on(self, client: Any, prefix: str) -> None:
         client.set(prefix, "1")
         with pytest.raises(etcd.EtcdWatchTimedOut):
-            client.watch(prefix, timeout=0.2)
+            client.watch(prefix, timeout=1)
         assert client.get(prefix).value == "1"
 
     def test_eternal_watch_misses_nothing(
