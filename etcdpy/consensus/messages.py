@@ -130,7 +130,7 @@ class MessageKind(IntEnum):
     """
 
     PROPOSE = 1  # entries (term and index 0), context: to the leader of `term`
-    APPEND = 2  # index, log_term: the entry before `entries`; commit
+    APPEND = 2  # index, log_term: the entry before `entries`; commit; hint 1: wants no answer
     APPEND_RESPONSE = 3  # index: the last that matches; rejected: index refused, hint, log_term
     HEARTBEAT = 4  # commit, context: the read round
     HEARTBEAT_RESPONSE = 5  # context
@@ -144,6 +144,11 @@ class MessageKind(IntEnum):
     READ_INDEX = 13  # context: the asker's name for the read
     READ_INDEX_RESPONSE = 14  # index, context
     REMOVED = 15  # you are no member any more
+
+
+# Message.hint of an append without entries that tells what is committed and wants no answer: it
+# would say what an earlier answer has said.  One that does not fit is refused as ever.
+HINT_COMMIT_ONLY = 1
 
 
 class Message(NamedTuple):

@@ -11,6 +11,7 @@ from itertools import count, repeat
 
 from etcdpy.consensus import reads
 from etcdpy.consensus.messages import (
+    HINT_COMMIT_ONLY,
     Entry,
     Message,
     MessageKind,
@@ -43,8 +44,37 @@ def flush(state: State) -> None:
     state.is_append_due = False
     for member_id, progress in state.progress.items():
         if member_id != state.id:
-            is_commit_news = progress.commit_sent < state.log.commit
-            _send_what_fits(state, member_id, progress, is_empty_worth=is_commit_news)
+            is_probe_worth = progress.state is ProgressState.PROBE and (
+                progress.commit_sent < state.log.commit
+            )
+            _send_what_fits(state, member_id, progress, is_empty_worth=is_probe_worth)
+            _tell_commit(state, member_id, progress)
+
+
+def _tell_commit(state: State, to: int, progress: Progress) -> None:
+    """Tell a member what is committed, unless something that will tell it is to follow soon.
+
+    While an append is on its way its answer is awaited, with which comes the next chance: under
+    load the commit index travels with the entries after it, and not by itself.
+    """
+    log = state.log
+    is_due = progress.state is ProgressState.REPLICATE and progress.commit_sent < log.commit
+    previous_term = log.find_term(progress.next - 1)
+    if not is_due or len(progress.inflights) or previous_term is None:
+        return
+    progress.commit_sent = log.commit
+    state.post(
+        Message(
+            MessageKind.APPEND,
+            to,
+            state.id,
+            state.term,
+            progress.next - 1,
+            previous_term,
+            log.commit,
+            hint=HINT_COMMIT_ONLY,
+        )
+    )
 
 
 def _send_what_fits(
@@ -112,6 +142,8 @@ def on_append_response(state: State, message: Message) -> None:
         return
     maybe_commit(state)
     _send_what_fits(state, message.sender, progress)
+    if progress.commit_sent < state.log.commit:
+        state.is_append_due = True
     if message.sender == state.transfer_to and progress.match == state.log.last_index:
         state.post(Message(MessageKind.TIMEOUT_NOW, message.sender, state.id, state.term))
 
@@ -244,7 +276,8 @@ def on_append(state: State, message: Message) -> None:
     last = log.maybe_append(message.index, message.log_term, message.entries)
     if last is not None:
         log.commit_to(min(message.commit, last))
-        _respond(state, message, last)
+        if message.hint != HINT_COMMIT_ONLY:
+            _respond(state, message, last)
         return
     hint = log.find_conflict_by_term(message.index, message.log_term)
     state.post(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from etcdpy.consensus.codec import encode_messages
-from etcdpy.consensus.messages import Message, MessageKind
+from etcdpy.consensus.messages import HINT_COMMIT_ONLY, Message, MessageKind
 from etcdpy.http.peers.frames import HEAD_BYTES
 from etcdpy.http.peers.protocol import PeerLimits
 from etcdpy.http.peers.stats import AppendStats, FollowerStats, PeerCounters
@@ -125,7 +125,8 @@ class Outbox:
         share = size_bytes // len(messages)
         for message in messages:
             if message.kind is MessageKind.APPEND:
-                self._latency.append_sent(message.index + len(message.entries), now)
+                if message.hint != HINT_COMMIT_ONLY:
+                    self._latency.append_sent(message.index + len(message.entries), now)
                 self._appends.sent(now, share)
 
     def _enqueue(self, messages: Sequence[Message]) -> None:
@@ -148,7 +149,7 @@ class Outbox:
             return
         self._counters.dropped_messages += len(messages)
         for message in messages:
-            if message.kind is MessageKind.APPEND:
+            if message.kind is MessageKind.APPEND and message.hint != HINT_COMMIT_ONLY:
                 self._latency.append_failed()
         self._on_dropped()
 
