@@ -4,11 +4,13 @@ A file of its own because it alone, with `writer`, knows asyncio.  There is no t
 in one callback of the loop, from all that has arrived to the job for the thread that owns the
 files; what arrives while that writes is the next batch (group commit without a timer).  When the
 write has returned, one callback makes it visible, sends what depended on it, applies, releases
-reads and begins the next batch.
+reads and begins the next batch.  Where the loop writes by itself (see `writer`) it is all one
+callback.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from etcdpy.consensus.core import Raft
@@ -37,15 +39,12 @@ from etcdpy.consensus.pump import (
 )
 from etcdpy.consensus.state import RaftConfig
 from etcdpy.consensus.status import Status
-from etcdpy.consensus.writer import Writer
+from etcdpy.consensus.waiting import WaitingReads
+from etcdpy.consensus.writer import Pace, Writer
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 
 # What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
-# Reads: more than the clients that one member can serve at once; a client that is refused is
-# told so.  Messages: peers resend what is lost.
-READS_COUNT_MAX = 65_536
-# Questions about reads that are open at a time; reads that come meanwhile share the next one.
-OPEN_READS_MAX = 256
+# Messages: peers resend what is lost.
 MESSAGES_COUNT_MAX = 65_536
 # One frame's proposals: as many as are applied in one slice, so that applying keeps up.
 BATCH_PROPOSALS_MAX = 1_024
@@ -78,11 +77,13 @@ class Driver:
         on_soft_state: Callable[[SoftState], None] | None = None,
         on_fatal: Callable[[FatalError], None],
         installer: SnapshotInstaller | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Take the parts; nothing runs before `start`.
 
         `on_fatal` is called once; after it nothing is written, answered or sent any more.
-        `installer` may be left out only where no peer can ever send a snapshot.
+        `installer` may be left out only where no peer can ever send a snapshot.  `pace` says
+        which writes are for the loop itself; without one they are as `Pace` finds them.
 
         Raises: FatalError if what `storage` recovered does not fit together.
         """
@@ -92,6 +93,7 @@ class Driver:
         self._transport = transport
         self._installer = installer
         self._tick_s = tick_s
+        self._pace = pace or Pace()
         self._on_soft_state = on_soft_state
         self._on_fatal = on_fatal
         self._core = Raft(raft_config, storage, random_source)
@@ -102,12 +104,10 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._is_scheduled = False  # a callback that will run a batch is on its way
         self._is_over = False  # stopping, stopped or failed: no further batch begins
+        self._is_sending = False  # what was sent last has not left before the loop's next turn
         self._actions: Sequence[Action] = ()  # of the batch going on
         self._position = 0  # of the action in `_actions` that comes next
-        self._reads: dict[int, list[asyncio.Future[int]]] = {}  # token -> who waits
-        self._new_reads: list[asyncio.Future[int]] = []  # in no question yet
-        self._reads_count = 0  # in `_reads` and `_new_reads`
-        self._last_token = 0
+        self._reads = WaitingReads()
         # Counted for who asks: how many batches had so many proposals, by the bit length of their
         # number less one; and the beats that a leader's peers got too late.
         self.batch_sizes = [0] * (BATCH_PROPOSALS_MAX.bit_length() + 1)
@@ -132,7 +132,7 @@ class Driver:
         """Begin to run on the running loop."""
         assert self._loop is None
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(self._loop)
+        self._writer = Writer(self._loop, self._pace)
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
 
@@ -147,7 +147,7 @@ class Driver:
         if self._writer is not None:
             await self._writer.stop()
             self._writer = None
-        self._fail_reads(_STOPPED)
+        self._reads.fail(self._refusal())
 
     # ---- what comes in
 
@@ -185,13 +185,10 @@ class Driver:
 
         Raises: EtcdError 300 if too much waits already, or the member has stopped.
         """
-        if self._reads_count >= READS_COUNT_MAX:
-            self._forget_given_up_reads()
-        if self._reads_count >= READS_COUNT_MAX or self._is_over or self._loop is None:
+        if self._reads.is_full or self._is_over or self._loop is None:
             raise self._refusal()
         future: asyncio.Future[int] = self._loop.create_future()
-        self._new_reads.append(future)
-        self._reads_count += 1
+        self._reads.add(future)
         self._schedule()
         return future
 
@@ -268,10 +265,9 @@ class Driver:
     @property
     def backlog(self) -> Backlog:
         """How much waits here, now."""
-        new_reads = len(self._new_reads)
-        return Backlog(
-            len(self._proposals), len(self._messages), new_reads, self._reads_count - new_reads
-        )
+        reads = self._reads
+        open_count = reads.count - reads.new_count
+        return Backlog(len(self._proposals), len(self._messages), reads.new_count, open_count)
 
     def _refusal(self) -> EtcdError:
         return EtcdError(RAFT_INTERNAL, _STOPPED if self._is_over else _TOO_MANY)
@@ -316,7 +312,7 @@ class Driver:
             int(self._has_ticked),
             proposals[:BATCH_PROPOSALS_MAX],
             self._changes,
-            self._take_reads(),
+            self._reads.ask(),
             self._transfer_to,
             self._unreachable,
             self._snapshot_reports,
@@ -328,27 +324,18 @@ class Driver:
             self._proposals_bytes = sum(map(len, self._proposals))
         return batch
 
-    def _take_reads(self) -> tuple[int, ...]:
-        if not self._may_ask_for_reads():
-            return ()
-        self._last_token += 1
-        self._reads[self._last_token] = self._new_reads
-        self._new_reads = []
-        return (self._last_token,)
-
-    def _may_ask_for_reads(self) -> bool:
-        return bool(self._new_reads) and len(self._reads) < OPEN_READS_MAX
-
     def _execute(self) -> None:
         """Do the actions in order, up to one that has to be waited for."""
+        self._is_sending = False
         actions = self._actions
         while self._position < len(actions):
             action = actions[self._position]
             self._position += 1
             if isinstance(action, (Persist, Install)):
-                self._write(action)
-                return
-            self._do(action)
+                if not self._write(action):
+                    return
+            else:
+                self._do(action)
         if self._pump.is_persisting:
             self._actions = self._pump.persisted()
             self._position = 0
@@ -360,7 +347,7 @@ class Driver:
         """Whether something came while the batch was going on, and found it so."""
         queues = (self._messages, self._proposals, self._changes, self._snapshot_reports)
         others = (self._has_ticked, self._transfer_to, self._unreachable, self._must_campaign)
-        return any(queues) or any(others) or self._may_ask_for_reads()
+        return any(queues) or any(others) or self._reads.may_ask
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):
@@ -368,22 +355,33 @@ class Driver:
             self._pump.applied(action.entries[-1].index, refused or ())
         elif isinstance(action, (SendNow, SendAfterPersist)):
             self._transport.send(action.messages)
+            self._is_sending = True
         elif isinstance(action, ReleaseReads):
-            self._release(action.tokens)
+            self._reads.release(action.tokens, self._core.state.log.applied)
         elif isinstance(action, SendSnapshot):
             self._transport.send_snapshot(action.request)
         elif isinstance(action, SoftStateChanged) and self._on_soft_state is not None:
             self._on_soft_state(action.soft_state)
 
-    def _write(self, action: Persist | Install) -> None:
+    def _write(self, action: Persist | Install) -> bool:
+        """Write, or have it written; return whether it is written already, and visible."""
+        assert self._loop is not None
         assert self._writer is not None
-        if isinstance(action, Persist):
-            self._writer.submit(lambda: self._storage.write(*action), self._written)
-            return
-        if self._installer is None:
-            raise FatalError(f"snapshot {action.meta.index} received by a member without peers")
-        installer = self._installer
-        self._writer.submit(lambda: installer.write(*action), self._written)
+        if isinstance(action, Install):
+            if self._installer is None:
+                raise FatalError(f"snapshot {action.meta.index} received by a member without peers")
+            self._writer.submit(partial(self._installer.write, *action), self._written)
+            return False
+        if not self._writer.may_write_here():
+            self._writer.submit(partial(self._storage.write, *action), self._written)
+            return False
+        if self._is_sending:  # first let it leave: the peers' disks work while this one's does
+            self._position -= 1
+            self._loop.call_soon(self._guard, self._execute)
+            return False
+        self._writer.write_here(partial(self._storage.write, *action))
+        self._storage.stabilise(*action)
+        return True
 
     def _written(self, error: Exception | None) -> None:
         """Go on after the thread has written, or end here and now if it could not."""
@@ -402,20 +400,6 @@ class Driver:
             self._installer.stabilise(*written)
         self._execute()
 
-    def _release(self, tokens: Sequence[int]) -> None:
-        index = self._core.state.log.applied
-        for token in tokens:
-            futures = self._reads.pop(token)
-            self._reads_count -= len(futures)
-            for future in futures:
-                if not future.done():
-                    future.set_result(index)
-
-    def _forget_given_up_reads(self) -> None:
-        for futures in (self._new_reads, *self._reads.values()):
-            futures[:] = [future for future in futures if not future.done()]
-        self._reads_count = len(self._new_reads) + sum(map(len, self._reads.values()))
-
     # ---- the end
 
     def _guard(self, part: Callable[[], None]) -> None:
@@ -430,20 +414,10 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._fail_reads(_STOPPED)
+        self._reads.fail(self._refusal())
         if isinstance(error, FatalError):
             self._on_fatal(error)
             return
         fatal = FatalError(f"{type(error).__name__}: {error}")
         fatal.__cause__ = error
         self._on_fatal(fatal)
-
-    def _fail_reads(self, cause: bytes) -> None:
-        waiting = [future for futures in self._reads.values() for future in futures]
-        waiting += self._new_reads
-        self._reads = {}
-        self._new_reads = []
-        self._reads_count = 0
-        for future in waiting:
-            if not future.done():
-                future.set_exception(EtcdError(RAFT_INTERNAL, cause))
