@@ -21,7 +21,6 @@ QUICK = (
     "entry applied before it is committed",
     "entry applied twice",
     "entry of an old term committed by counting",
-    "heartbeat commits what the member may not hold",
     "learner counted for the commit",
     "lost append is never sent again",
     "own match counted before the fsync",
@@ -40,6 +39,7 @@ QUICK_SEEDS = 12
 #: Caught by transcripts alone, or by them long before a seed does.
 BY_TRANSCRIPT = (
     "campaign with an unapplied change",
+    "heartbeat commits what the member may not hold",
     "leader begins its term without an entry",
     "log check skipped in a vote",
     "read index given out before an own-term commit",

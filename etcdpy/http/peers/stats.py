@@ -158,7 +158,7 @@ class FollowerStats:
         """Note an answer: the follower has all up to `index`.
 
         It is a sample for one append that ended there, and for all before it whose answers were
-        lost; an empty append that followed it has an answer of its own to come.
+        lost; an empty append that followed it, as a probe, has an answer of its own to come.
         """
         awaited = self._awaited
         while awaited and awaited[0][0] <= index:
