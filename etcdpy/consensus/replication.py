@@ -59,8 +59,7 @@ def _tell_commit(state: State, to: int, progress: Progress) -> None:
     """
     log = state.log
     is_due = progress.state is ProgressState.REPLICATE and progress.commit_sent < log.commit
-    previous_term = log.find_term(progress.next - 1)
-    if not is_due or len(progress.inflights) or previous_term is None:
+    if not is_due or len(progress.inflights) or progress.next <= log.last_index:
         return
     progress.commit_sent = log.commit
     state.post(
@@ -69,8 +68,8 @@ def _tell_commit(state: State, to: int, progress: Progress) -> None:
             to,
             state.id,
             state.term,
-            progress.next - 1,
-            previous_term,
+            log.last_index,
+            log.last_term,
             log.commit,
             hint=HINT_COMMIT_ONLY,
         )

@@ -86,6 +86,7 @@ def test_entries_are_bounded_by_bytes_across_the_border() -> None:
     assert [e.index for e in log.entries(2, 6, 12)] == [2, 3, 4]
     assert [e.index for e in log.entries(2, 6, 1)] == [2]
     assert [e.index for e in log.entries(4, 6, 1)] == [4]
+    assert [e.index for e in log.entries(5, 6, 1)] == [5]
     assert [e.index for e in log.entries(2, 4, 1000)] == [2, 3]
     for low, high in [(1, 3), (2, 7)]:
         with pytest.raises(LookupError):
