@@ -1,10 +1,13 @@
-"""A member that moves while another is away: each must find the other again."""
+"""A member that moves: nobody notices, and who was away meanwhile finds it again."""
 
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.harness.client import Connection
 from tests.harness.cluster import Cluster
 from tests.harness.process import Kind, wait_until
 
@@ -33,3 +36,30 @@ def test_a_follower_that_was_away_while_the_leader_moved_comes_back(cluster: Clu
     listed = [member.request("GET", "/v2/members").body for member in cluster.members]
     assert listed[0] == listed[1] == listed[2]
     assert leader.advertised_peer_url in listed[0].decode()
+
+
+def test_writes_in_flight_survive_every_move(cluster: Cluster) -> None:
+    """They are forwarded to the leader, on a stream to the address that it or they leave."""
+    follower = cluster.followers()[0]
+    ending, statuses = threading.Event(), [201]
+
+    def write() -> None:
+        with Connection(follower.client_url) as connection:
+            while not ending.is_set():
+                path = f"/v2/keys/moving/{len(statuses)}"
+                statuses.append(connection.request("PUT", path, {"value": "1"}).status)
+
+    def is_past(count: int) -> bool:
+        return len(statuses) > count
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for _ in range(3):
+            for member in cluster.members:
+                cluster.move(member, is_former_kept=True)
+                wait_until(partial(is_past, len(statuses) + 20), DEADLINE_S, "writes after a move")
+    finally:
+        ending.set()
+        writing.join(DEADLINE_S)
+    assert set(statuses) == {201}

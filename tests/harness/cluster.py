@@ -351,15 +351,19 @@ class Cluster:
         joining.wait_ready()
         return joining
 
-    def move(self, member: ClusterMember) -> None:
-        """Give a member another peer address, and tell the cluster; needs `links`."""
+    def move(self, member: ClusterMember, *, is_former_kept: bool = False) -> None:
+        """Give a member another peer address, and tell the cluster; needs `links`.
+
+        The former one leads nowhere afterwards unless it is kept.
+        """
         assert self.links is not None
         former = member.proxy_port
         assert former is not None
         self._connect(member)
         path = f"/v2/members/{member.id}"
         self.ask("PUT", path, {"peerURLs": [member.advertised_peer_url]})
-        self.links.close_port(former)
+        if not is_former_kept:
+            self.links.close_port(former)
 
     def __enter__(self) -> Self:
         return self
