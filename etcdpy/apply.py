@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
-from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.errors import RAFT_INTERNAL, TOO_MANY_REQUESTS, EtcdError, FatalError
 from etcdpy.http.backend import Outcome
 from etcdpy.http.gojson.writer import format_duration
 from etcdpy.http.notifier import Notifier
 from etcdpy.logs import fields
+from etcdpy.settings.limits import PROPOSALS_MAX
 from etcdpy.tree import command as tree_command
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
@@ -36,9 +37,6 @@ _HEAD_BYTES = _HEAD.size
 
 #: Applying entries for longer than this is worth a line; etcd's number.
 SLOW_APPLY_NS = 100_000_000
-
-#: Proposals that may wait at once; the log bounds their bytes by what it has room for.
-PENDING_MAX = 100_000
 
 
 @dataclass(slots=True)
@@ -67,7 +65,9 @@ class Applications:
         applied: int,
         on_conf_change: Callable[[ConfChange], bool],
         on_sync: Callable[[Command], None],
+        pending_max: int = PROPOSALS_MAX,
     ) -> None:
+        """`pending_max` proposals wait at once; the driver bounds their bytes."""
         self.tree = tree
         self._notifier = Notifier(tree.hub)
         self.applied = applied
@@ -76,9 +76,11 @@ class Applications:
         # Counted for who asks.
         self.withdrawn_count = 0
         self.slow_count = 0  # calls of `apply`
+        self.refused_count = 0  # for want of room
         self._pending: dict[int, _Pending] = {}  # by counter; deadlines ascend with it
         self._on_conf_change = on_conf_change
         self._on_sync = on_sync
+        self._pending_max = pending_max
         self._machines: dict[int, Callable[[bytes], None]] = {TREE: self._run_foreign}
 
     @property
@@ -89,10 +91,11 @@ class Applications:
     def register(self, command: Command, result: Outcome, deadline_s: float) -> bytes:
         """Return the entry data for `command`; its outcome will be set on `result`.
 
-        Raises: EtcdError 300 when `PENDING_MAX` proposals wait already.
+        Raises: EtcdError 121 when as many wait as may.
         """
-        if len(self._pending) >= PENDING_MAX:
-            raise EtcdError(RAFT_INTERNAL, b"etcdserver: too many requests")
+        if len(self._pending) >= self._pending_max:
+            self.refused_count += 1
+            raise EtcdError(TOO_MANY_REQUESTS, b"etcdserver: too many requests")
         self._counter = counter = self._counter + 1
         self._pending[counter] = _Pending(command, result, deadline_s)
         return _HEAD.pack(self._origin, counter, TREE) + tree_command.encode(command)
@@ -105,6 +108,7 @@ class Applications:
         """Take back a registration whose entry data was not proposed after all."""
         _, counter, _ = _HEAD.unpack_from(data)
         self._pending.pop(counter, None)
+        self.refused_count += 1
 
     def withdraw(self, now_s: float, explain: Callable[[float], bytes]) -> None:
         """Fail the proposals whose time is up; they may still be applied later.

@@ -23,6 +23,8 @@ KEY_EXISTS = 105
 ROOT_READ_ONLY = 107
 DIRECTORY_NOT_EMPTY = 108
 UNAUTHORIZED = 110
+QUOTA_EXCEEDED = 120
+TOO_MANY_REQUESTS = 121
 PREV_VALUE_REQUIRED = 201
 TTL_NOT_A_NUMBER = 202
 INDEX_NOT_A_NUMBER = 203
@@ -42,6 +44,10 @@ ERROR_TEXTS: dict[int, ErrorText] = {
     ROOT_READ_ONLY: ErrorText(400, "Root is read only"),
     DIRECTORY_NOT_EMPTY: ErrorText(403, "Directory not empty"),
     UNAUTHORIZED: ErrorText(401, "The request requires user authentication"),
+    # Not etcd's.  No 5xx: etcd's Go client takes that for a member without a leader, says so in the
+    # place of the cause, and does the write again elsewhere.
+    QUOTA_EXCEEDED: ErrorText(403, "Quota exceeded"),
+    TOO_MANY_REQUESTS: ErrorText(429, "Too many requests"),
     PREV_VALUE_REQUIRED: ErrorText(400, "PrevValue is Required in POST form"),
     TTL_NOT_A_NUMBER: ErrorText(400, "The given TTL in POST form is not a number"),
     INDEX_NOT_A_NUMBER: ErrorText(400, "The given index in POST form is not a number"),

@@ -43,7 +43,7 @@ class Linearizer:
         """Return a future that is done when a read of the local tree is linearizable.
 
         It has EtcdError 300 when that can't be known in time.
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already.
         """
         future = self._driver.read_index()
         self._reads.append(_Read(self._loop.time() + self._timeout_s, future))

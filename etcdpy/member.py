@@ -27,22 +27,25 @@ from etcdpy.clustering.versions import VersionMonitor
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
-from etcdpy.errors import EtcdError, FatalError
+from etcdpy.errors import TOO_MANY_REQUESTS, EtcdError, FatalError
 from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.http.app import CONNECTIONS_MAX
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
 from etcdpy.http.backend import Outcome, RaftStatus
+from etcdpy.http.limits import Limit
 from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.peers.protocol import Identity
 from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
 from etcdpy.linearizer import Linearizer
+from etcdpy.quota import Quota
 from etcdpy.received import ReceivedSnapshots
 from etcdpy.serving import Listeners, Servers
 from etcdpy.settings.config import Config
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.startup.bootstrap import StartUp
 from etcdpy.startup.securing import NO_TLS, MemberTls
+from etcdpy.sweeper import Sweeper
 from etcdpy.telemetry.disk import DiskFigures
 from etcdpy.telemetry.exhibits import Parts
 from etcdpy.telemetry.stats import ServerStats
@@ -62,6 +65,8 @@ embed_log = logging.getLogger("etcdpy.embed")
 
 #: How often waiting proposals are looked at for their time-out.
 WITHDRAW_INTERVAL_S = 0.1
+#: How often the quota is looked at while nobody writes.
+QUOTA_INTERVAL_S = 0.5
 
 _STOPPED = b"etcdserver: server stopped"
 
@@ -100,7 +105,10 @@ class Member:
             applied=start.storage.snapshot_meta().index,
             on_conf_change=self._apply_conf_change,
             on_sync=self._synced,
+            pending_max=config.proposals_max,
         )
+        self._quota = Quota(start.tree, config.quota_keys, config.quota_bytes)
+        self._sweeper = Sweeper(start.tree)
         self._received = ReceivedSnapshots(start.storage, self._snapshot_installed)
         self._transport = self._make_transport(tls)
         election_s = config.election_timeout_ms / 1000
@@ -117,11 +125,9 @@ class Member:
             self._transport.active_for_s,
             election_s,
         )
+        beat_s, source = config.heartbeat_interval_ms / 1000, random.Random(secrets.randbits(64))
         self._early_election = EarlyElection(
-            self._driver,
-            self._transport.is_active,
-            config.heartbeat_interval_ms / 1000,
-            random.Random(secrets.randbits(64)),
+            self._driver, self._transport.is_active, beat_s, source
         )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
@@ -199,6 +205,9 @@ class Member:
             self._stats,
             disk,
             ClockWatch(self._transport, tls.dialing),
+            self._quota,
+            self.authority,
+            self._config.limits(),
         )
         heartbeat_s = self._config.heartbeat_interval_ms / 1000
         return Telemetry(parts, heartbeat_s=heartbeat_s, metrics=self._config.metrics)
@@ -220,6 +229,7 @@ class Member:
         self._driver.start()
         self.monitor.start(**self._servers.by_name())
         self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
+        self._repeat("quota", QUOTA_INTERVAL_S, self._quota.look)
         self._repeat("sync", SYNC_INTERVAL_S, self._expirer.sync)
         name, urls = self._config.name, self._config.advertise_client_urls
         await publish(self, self.member_id, name, urls)
@@ -244,6 +254,7 @@ class Member:
             timer.cancel()
         self._timers.clear()
         self._versions.stop()
+        self._sweeper.stop()
         await self.monitor.stop()
         self._early_election.stop()
         self._cluster.stop()
@@ -275,6 +286,7 @@ class Member:
         """Apply committed entries; the driver's part."""
         refused = self._applications.apply(entries)
         self._snapshotter.note_applied(entries[-1].index)
+        self._sweeper.look()
         return refused
 
     def _apply_conf_change(self, change: ConfChange) -> bool:
@@ -332,8 +344,9 @@ class Member:
     def submit(self, command: Command, outcome: Outcome) -> None:
         """Replicate and apply `command`, and tell `outcome` what became of it, once.
 
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already, 120 when the quota is exceeded.
         """
+        self._quota.admit(command)
         deadline_s = self._loop.time() + self._request_timeout_s
         data = self._applications.register(command, outcome, deadline_s)
         try:
@@ -345,7 +358,7 @@ class Member:
     def propose(self, command: Command) -> "asyncio.Future[Event]":
         """Replicate and apply `command`; the future has its event or its EtcdError.
 
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 and 120, as `submit` does.
         """
         result: asyncio.Future[Event] = self._loop.create_future()
         self.submit(command, result)
@@ -378,12 +391,16 @@ class Member:
         """Return a future that is done when the local tree holds all acknowledged before now.
 
         It has EtcdError 300 when that can't be known in time.
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already.
         """
         return self._linearizer.read()
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:
-        """Register a watch.  Raises: EtcdError 401."""
+        """Register a watch.  Raises: EtcdError 401, 121 when there are as many as may be."""
+        watchers_max = self._config.watchers_max
+        if watchers_max and self._tree.hub.count >= watchers_max:
+            self.monitor.traffic.reached[Limit.WATCHERS] += 1
+            raise EtcdError(TOO_MANY_REQUESTS, b"etcdserver: too many watchers")
         return self._tree.watch(path, is_recursive=is_recursive, is_stream=is_stream, since=since)
 
     def unwatch(self, watcher: Watcher) -> None:

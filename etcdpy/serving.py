@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.access import make_access
-from etcdpy.http.app import HttpServer
+from etcdpy.http.app import CONNECTIONS_MAX, HttpServer
 from etcdpy.http.backend import Backend
+from etcdpy.http.limits import Limits
 from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.routes import Routes
 from etcdpy.http.tables import (
@@ -46,14 +47,21 @@ class Servers:
         client_connections_max: int,
     ) -> None:
         self._tls = tls
+        limits = _limits_of(config)
+        others_max = config.peer_connections_max or CONNECTIONS_MAX
         self._clients = HttpServer(
             backend,
             _client_routes(config),
-            connections_max=client_connections_max,
+            limits=limits,
+            connections_max=min(config.connections_max or CONNECTIONS_MAX, client_connections_max),
             access=make_access(config.cors, config.host_whitelist),
         )
-        self._peers = HttpServer(backend, PEER_ROUTES, cors=b"", raft=raft)
-        self._metrics = HttpServer(backend, METRICS_ROUTES, cors=b"")
+        self._peers = HttpServer(
+            backend, PEER_ROUTES, cors=b"", limits=limits, connections_max=others_max, raft=raft
+        )
+        self._metrics = HttpServer(
+            backend, METRICS_ROUTES, cors=b"", limits=limits, connections_max=others_max
+        )
 
     def by_name(self) -> dict[str, HttpServer]:
         """Return the servers, named by who comes there."""
@@ -85,3 +93,19 @@ def _client_routes(config: Config) -> Routes:
     if not config.enable_v2:
         return CLIENT_ROUTES_WITHOUT_V2
     return CLIENT_ROUTES_WITH_DISCOVERY if config.discovery_service else CLIENT_ROUTES
+
+
+def _limits_of(config: Config) -> Limits:
+    """Return the bounds of a connection."""
+    return Limits(
+        head_s=_seconds(config.head_timeout_ms),
+        body_s=_seconds(config.body_timeout_ms),
+        send_s=_seconds(config.send_timeout_ms),
+        head_bytes_max=config.head_bytes_max,
+        body_bytes_max=config.body_bytes_max,
+    )
+
+
+def _seconds(timeout_ms: int) -> float | None:
+    """Return a time-out in seconds, None if it never ends."""
+    return timeout_ms / 1000 if timeout_ms else None

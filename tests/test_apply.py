@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from etcdpy.apply import PENDING_MAX, TREE, Applications
+from etcdpy.apply import TREE, Applications
 from etcdpy.consensus.codec import encode_conf_change
 from etcdpy.consensus.messages import ConfChange, ConfChangeKind, Entry, EntryKind
-from etcdpy.errors import KEY_EXISTS, EtcdError, FatalError
+from etcdpy.errors import KEY_EXISTS, TOO_MANY_REQUESTS, EtcdError, FatalError
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.tree import Tree
@@ -20,7 +20,7 @@ NOW_NS = 1_800_000_000 * 10**9
 class Fixture:
     """Applications over an empty tree, a log that counts up, and what the callbacks were told."""
 
-    def __init__(self, member_id: int = 1, boot: int = 7) -> None:
+    def __init__(self, member_id: int = 1, boot: int = 7, pending_max: int = 100) -> None:
         self.changes: list[ConfChange] = []
         self.syncs: list[Command] = []
         self.is_change_taken = True
@@ -32,6 +32,7 @@ class Fixture:
             applied=0,
             on_conf_change=self._take_change,
             on_sync=self.syncs.append,
+            pending_max=pending_max,
         )
         self.last_index = 0
 
@@ -121,12 +122,15 @@ def test_what_is_withdrawn_may_still_be_applied() -> None:
 
 def test_proposals_that_wait_are_bounded() -> None:
     def test(loop: asyncio.AbstractEventLoop) -> None:
-        fixture = Fixture()
-        result: asyncio.Future[Event] = loop.create_future()
-        for _ in range(PENDING_MAX):
-            fixture.applications.register(set_key(b"a"), result, 1.0)
-        with pytest.raises(EtcdError, match="too many requests"):
-            fixture.applications.register(set_key(b"a"), result, 1.0)
+        fixture = Fixture(pending_max=2)
+        first = fixture.applications.register(set_key(b"a"), loop.create_future(), 1.0)
+        fixture.applications.register(set_key(b"a"), loop.create_future(), 1.0)
+        with pytest.raises(EtcdError, match="too many requests") as refused:
+            fixture.applications.register(set_key(b"a"), loop.create_future(), 1.0)
+        assert refused.value.code == TOO_MANY_REQUESTS
+        assert fixture.applications.refused_count == 1
+        fixture.commit(first)
+        fixture.applications.register(set_key(b"a"), loop.create_future(), 1.0)
 
     run(test)
 

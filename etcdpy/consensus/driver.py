@@ -11,7 +11,6 @@ callback.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.interfaces import (
@@ -38,10 +37,10 @@ from etcdpy.consensus.pump import (
     SoftStateChanged,
 )
 from etcdpy.consensus.state import RaftConfig
-from etcdpy.consensus.status import Status
+from etcdpy.consensus.status import Backlog, Status
 from etcdpy.consensus.waiting import WaitingReads
 from etcdpy.consensus.writer import Pace, Writer
-from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
+from etcdpy.errors import RAFT_INTERNAL, TOO_MANY_REQUESTS, EtcdError, FatalError
 
 # What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
 # Messages: peers resend what is lost.
@@ -51,15 +50,6 @@ BATCH_PROPOSALS_MAX = 1_024
 
 _TOO_MANY = b"etcdserver: too many requests"
 _STOPPED = b"etcdserver: server stopped"
-
-
-class Backlog(NamedTuple):
-    """How much waits: for the next batch, and of the reads for an answer."""
-
-    proposals: int
-    messages: int
-    new_reads: int
-    open_reads: int
 
 
 class Driver:
@@ -154,7 +144,7 @@ class Driver:
     def propose(self, data: bytes) -> None:
         """Have `data` replicated; the applier gets it when it is committed, if it ever is.
 
-        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        Raises: EtcdError 121 if too much waits already, 300 if the member has stopped.
         """
         state, config = self._core.state, self._config
         count = len(self._proposals) + len(state.held)
@@ -170,7 +160,7 @@ class Driver:
     def propose_conf_change(self, change: ConfChange) -> None:
         """Have a configuration change replicated, as `propose` does.
 
-        Raises: EtcdError 300 if too many wait already, or the member has stopped.
+        Raises: EtcdError 121 if too many wait already, 300 if the member has stopped.
         """
         count = len(self._changes) + len(self._core.state.held_changes)
         if count >= HELD_CHANGES_MAX or self._is_over:
@@ -183,7 +173,7 @@ class Driver:
 
         It may never be done: the caller bounds the wait, and cancels.
 
-        Raises: EtcdError 300 if too much waits already, or the member has stopped.
+        Raises: EtcdError 121 if too much waits already, 300 if the member has stopped.
         """
         if self._reads.is_full or self._is_over or self._loop is None:
             raise self._refusal()
@@ -270,7 +260,9 @@ class Driver:
         return Backlog(len(self._proposals), len(self._messages), reads.new_count, open_count)
 
     def _refusal(self) -> EtcdError:
-        return EtcdError(RAFT_INTERNAL, _STOPPED if self._is_over else _TOO_MANY)
+        if self._is_over:
+            return EtcdError(RAFT_INTERNAL, _STOPPED)
+        return EtcdError(TOO_MANY_REQUESTS, _TOO_MANY)
 
     # ---- the loop
 

@@ -5,11 +5,21 @@ an attribute, it is always current, and it can change nothing.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from etcdpy.consensus.core import Raft
 from etcdpy.consensus.messages import ConfState, Role
 from etcdpy.consensus.progress import Progress
 from etcdpy.consensus.state import Counters
+
+
+class Backlog(NamedTuple):
+    """How much waits: for the next batch, and of the reads for an answer."""
+
+    proposals: int
+    messages: int
+    new_reads: int
+    open_reads: int
 
 
 class Status:

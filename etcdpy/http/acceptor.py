@@ -81,6 +81,7 @@ class Acceptor:
         self._connections_max = connections_max
         self._tls = tls
         self._open_count = 0  # accepted and not yet closed
+        self.full_count = 0  # how often as many were open as may be
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_listening = False
         self._is_closed = False
@@ -127,6 +128,7 @@ class Acceptor:
         """Take what waits at one listener."""
         for _ in range(ACCEPTS_PER_TURN_MAX):
             if self._open_count >= self._connections_max:
+                self.full_count += 1
                 self._pause()
                 return
             try:

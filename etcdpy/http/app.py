@@ -19,11 +19,12 @@ from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.access import Access
 from etcdpy.http.answerers import FastPath
 from etcdpy.http.backend import Backend
-from etcdpy.http.connection import BodyError, Connection, Limits
+from etcdpy.http.connection import Connection
 from etcdpy.http.fast import FastKeys
-from etcdpy.http.handler import Handler, Sent, handler_of
+from etcdpy.http.handler import BodyError, Handler, Sent, handler_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
+from etcdpy.http.limits import DEFAULT_LIMITS, Limit, Limits
 from etcdpy.http.parties import remote_of, url_of_server
 from etcdpy.http.routes import BodyRule, Match, Routes
 from etcdpy.http.runner import Asked, KeysRunner
@@ -34,7 +35,6 @@ from etcdpy.tls.contexts import ServerTls
 
 log = logging.getLogger("etcdpy.http.app")
 
-DEFAULT_LIMITS = Limits()
 #: Without a caller's bound: as many as a process can have descriptors on a stock Linux.
 CONNECTIONS_MAX = 1 << 20
 
@@ -90,6 +90,7 @@ class HttpServer:
         """
         self._access = access
         self._backend = backend
+        self._reached = backend.monitor.traffic.reached
         self._raft = raft
         self._routes = routes
         self._cors = cors
@@ -172,6 +173,11 @@ class HttpServer:
         return len(self._connections)
 
     @property
+    def full_count(self) -> int:
+        """How often no more connections were accepted, because as many were open as may be."""
+        return 0 if self._acceptor is None else self._acceptor.full_count
+
+    @property
     def serving_count(self) -> int:
         """How many requests are being served, watches too."""
         return len(self._tasks) + self.waiting_count
@@ -208,6 +214,7 @@ class HttpServer:
             date=self._date,
             cors=self._cors,
             limits=self._limits,
+            reached=self._reached,
         )
 
     # Requests
@@ -308,14 +315,17 @@ class HttpServer:
         if _is_waiting(request):
             handler.connection.send(wire.CONTINUE)
         body, error = b"", b""
+        bytes_max = min(rule.bytes_max, self._limits.body_bytes_max)
         try:
-            body = await handler.read_body(request.content, rule.bytes_max, self._limits.body_s)
+            body = await handler.read_body(request.content, bytes_max, self._limits.body_s)
         except BodyError as broken:
             error = broken.cause
         except TimeoutError as slow:
+            self._reached[Limit.BODY_TIMEOUT] += 1
             handler.connection.cut()
             raise ConnectionError("the request body does not come") from slow
-        if len(body) > rule.bytes_max:
+        if len(body) > bytes_max:
+            self._reached[Limit.BODY_BYTES] += 1
             body, error = b"", rule.too_large
         return values._replace(body=body, body_error=error)
 

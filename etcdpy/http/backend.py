@@ -1,7 +1,7 @@
 """Backend: what the handlers need of a member.  The tests give them a small one of their own."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -54,8 +54,8 @@ class Monitor(Protocol):
     def set_log_level(self, level: str) -> bool:
         """Have every part log from `level` on; False if there is no such level."""
 
-    async def is_healthy(self) -> bool:
-        """Tell whether a leader is known and a quorum answers within 1 s."""
+    async def is_healthy(self, excluded_alarms: Collection[str] = ()) -> bool:
+        """Tell whether no alarm is on, a leader is known and a quorum answers within 1 s."""
 
 
 class Backend(Protocol):
@@ -78,13 +78,13 @@ class Backend(Protocol):
     def submit(self, command: Command, outcome: Outcome) -> None:
         """Replicate and apply `command`, and tell `outcome` what became of it, once.
 
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already.
         """
 
     def propose(self, command: Command) -> "asyncio.Future[Event]":
         """Replicate and apply `command`; the future has its event or its EtcdError.
 
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already.
         """
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
@@ -100,7 +100,7 @@ class Backend(Protocol):
         """Return a future that is done when the local tree holds all acknowledged before now.
 
         It has EtcdError 300 when that can't be known in time.
-        Raises: EtcdError 300 when too much waits already.
+        Raises: EtcdError 121 when too much waits already.
         """
 
     def watch(self, path: bytes, *, is_recursive: bool, is_stream: bool, since: int) -> Watcher:

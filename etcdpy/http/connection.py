@@ -11,14 +11,15 @@ when all before it have been answered, or keeps them in a queue: answers leave i
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Arrival
 from etcdpy.http.answerers import FastPath, Handler, Owner
 from etcdpy.http.heads import Head, HeadReader
+from etcdpy.http.limits import Limit, Limits, Reached
 from etcdpy.http.receiver import BodyPart, Receiver, Refusal
+from etcdpy.http.sending import StallWatch
 from etcdpy.http.watch import WatchFeed
 from etcdpy.http.wire import Framing, Response
 
@@ -30,22 +31,6 @@ LINGER_S = 0.5
 _GATHERED_BYTES_MAX = 64 * 1024
 # As much is read of what follows a request that waits for its answer.
 _UNREAD_BYTES_MAX = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a half received request may stand still, in seconds; idle ones are not limited."""
-
-    head_s: float = 60.0
-    body_s: float = 60.0
-
-
-class BodyError(Exception):
-    """The body cannot be read whole; `cause` is Go's text."""
-
-    def __init__(self, cause: bytes) -> None:
-        super().__init__(cause)
-        self.cause = cause
 
 
 class Connection(asyncio.Protocol):
@@ -65,7 +50,9 @@ class Connection(asyncio.Protocol):
         "_limits",
         "_loop",
         "_owner",
+        "_reached",
         "_receiver",
+        "_stall_watch",
         "_timer",
         "arrival",
         "cors",
@@ -85,12 +72,14 @@ class Connection(asyncio.Protocol):
         date: Callable[[], bytes],
         cors: bytes,
         limits: Limits,
+        reached: Reached,
     ) -> None:
         self._owner = owner
         self._loop = loop
-        self._receiver = Receiver(heads)
+        self._receiver = Receiver(heads, limits.head_bytes_max)
         self._date = date
         self._limits = limits
+        self._reached = reached
         self.transport: asyncio.Transport | None = None
         self.arrival = arrival
         self.cors = cors
@@ -107,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._is_leaving = False  # to be cut as soon as nothing is owed
         self._drained: asyncio.Future[None] | None = None  # for who waits for a slow client
         self._timer: asyncio.TimerHandle | None = None  # of a head, a gathered body, a refusal
+        self._stall_watch: StallWatch | None = None  # since the client did not read at first
 
     # What answers
 
@@ -240,6 +230,8 @@ class Connection(asyncio.Protocol):
         self.transport = None
         self._is_ending = self._is_refusing = True
         self._stop_timer()
+        if self._stall_watch is not None:
+            self._stall_watch.end()
         if self.feed is not None:
             self.feed.cut()
         self.end_wait()
@@ -273,12 +265,18 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Hear that the client does not read."""
         self._is_writing_paused = True
+        if self._stall_watch is None and self.transport is not None:
+            self._stall_watch = StallWatch(self._loop, self.transport, self._limits, self._reached)
+        if self._stall_watch is not None:
+            self._stall_watch.begin()
         if self.feed is not None:
             self.feed.pause()
 
     def resume_writing(self) -> None:
         """Hear that the client reads again."""
         self._is_writing_paused = False
+        if self._stall_watch is not None:
+            self._stall_watch.end()
         if self.feed is not None:
             self.feed.resume()
         self._end_drain()
@@ -355,7 +353,7 @@ class Connection(asyncio.Protocol):
             if not size:
                 self._serve(fast, head, b"")
                 return
-            if 0 < size <= _GATHERED_BYTES_MAX:
+            if 0 < size <= _GATHERED_BYTES_MAX and size <= self._limits.body_bytes_max:
                 body = self._receiver.take_whole_body()
                 if body is not None:
                     self._serve(fast, head, body)
@@ -399,6 +397,8 @@ class Connection(asyncio.Protocol):
     def _take_refusal(self, refusal: Refusal) -> None:
         """End the connection, behind the requests before."""
         handler = self._handler
+        if refusal.is_too_long:
+            self._reached[Limit.HEAD_BYTES] += 1
         if self._is_ending:
             self._is_refusing = True
         elif handler is not None and handler.is_busy:
@@ -431,15 +431,19 @@ class Connection(asyncio.Protocol):
         if self._gathering is None and not self._receiver.has_begun_head:
             self._stop_timer()
         elif self._timer is None:
-            time_s = self._limits.head_s if self._gathering is None else self._limits.body_s
-            self._timer = self._loop.call_later(time_s, self._drop_slow)
+            limits, is_head = self._limits, self._gathering is None
+            time_s = limits.head_s if is_head else limits.body_s
+            if time_s is not None:
+                limit = Limit.HEAD_TIMEOUT if is_head else Limit.BODY_TIMEOUT
+                self._timer = self._loop.call_later(time_s, self._drop_slow, limit)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _drop_slow(self) -> None:
+    def _drop_slow(self, limit: Limit) -> None:
         """Close on a client that has begun a request and does not go on."""
         self._timer = None
+        self._reached[limit] += 1
         self.cut()

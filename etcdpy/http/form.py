@@ -9,6 +9,8 @@ import re
 from urllib.parse import unquote_to_bytes
 
 FORM_TYPE = b"application/x-www-form-urlencoded"
+#: A form body may be this long; one byte more is refused.
+FORM_BYTES_MAX = 10 * 1024 * 1024
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # Long texts are decoded in pieces, which is faster, and leaves other threads their turns.

@@ -15,12 +15,20 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from yarl import URL
 
-from etcdpy.http.connection import LINGER_S, BodyError, Connection
+from etcdpy.http.connection import LINGER_S, Connection
 from etcdpy.http.heads import CHUNKED, Head
 from etcdpy.http.receiver import BodyPart, Refusal
 
 # aiohttp wants one in each request; the handlers read the target as it came.
 _NO_URL = URL("/")
+
+
+class BodyError(Exception):
+    """The body cannot be read whole; `cause` is Go's text."""
+
+    def __init__(self, cause: bytes) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class _Refused(Exception):
@@ -91,10 +99,10 @@ class Handler(RequestHandler):
         """Hear that the client was not asked for the body that it has announced."""
         self._lingering_time = LINGER_S
 
-    async def read_body(self, content: StreamReader, bytes_max: int, time_s: float) -> bytes:
+    async def read_body(self, content: StreamReader, bytes_max: int, time_s: float | None) -> bytes:
         """Return a request body; one that is too long is given up one byte after `bytes_max`.
 
-        `time_s` is for how long it may stand still.
+        `time_s` is for how long it may stand still; None is for ever.
 
         Raises: BodyError for a body that breaks off, TimeoutError for one that stands still,
         ConnectionError when the client is gone.

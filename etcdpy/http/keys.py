@@ -23,8 +23,6 @@ ALLOWED = b"HEAD,GET,PUT,POST,DELETE"
 METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
 METHODS_WITH_FORM = frozenset(("PUT", "POST"))
 
-# A form body may be this long; one byte more is refused.
-FORM_BYTES_MAX = 10 * 1024 * 1024
 FORM_TOO_LARGE = b"http: POST too large"
 
 _NS_PER_S = 1_000_000_000

@@ -28,6 +28,7 @@ class Refusal(NamedTuple):
     """The end: what comes is no request; `data` are the last words, maybe none."""
 
     data: bytes
+    is_too_long: bool = False
 
 
 Event = Head | BodyPart | Refusal
@@ -40,6 +41,7 @@ class Receiver:
         "_chunks",
         "_data",
         "_head",
+        "_head_bytes_max",
         "_heads",
         "_is_first",
         "_is_line_seen",
@@ -49,8 +51,9 @@ class Receiver:
         "_stray_bytes",
     )
 
-    def __init__(self, heads: HeadReader) -> None:
+    def __init__(self, heads: HeadReader, head_bytes_max: int = HEAD_BYTES_MAX) -> None:
         self._heads = heads
+        self._head_bytes_max = head_bytes_max
         self._is_first = True  # no request has been read
         self._is_over = False  # after a refusal or fault: no boundary is known any more
         self._data = b""
@@ -142,8 +145,8 @@ class Receiver:
             if whole is None:
                 self._head += self._data[self._position :]
             self._position = len(self._data) if end < 0 else end
-        if len(self._head if whole is None else whole) > HEAD_BYTES_MAX:
-            return self._refuse(wire.refusal(431))
+        if len(self._head if whole is None else whole) > self._head_bytes_max:
+            return self._refuse(wire.refusal(431), is_too_long=True)
         return self._wait() if whole is None else self._begin(whole)
 
     def _skip_stray_bytes(self) -> None:
@@ -194,7 +197,7 @@ class Receiver:
             self._left = size
         return head
 
-    def _refuse(self, data: bytes) -> Refusal:
+    def _refuse(self, data: bytes, *, is_too_long: bool = False) -> Refusal:
         self._is_over = True
         self._head.clear()
-        return Refusal(data)
+        return Refusal(data, is_too_long)

@@ -17,13 +17,14 @@ from etcdpy.http import (
     version,
 )
 from etcdpy.http.auth import faces as auth
+from etcdpy.http.form import FORM_BYTES_MAX
 from etcdpy.http.routes import BodyRule, Route, Routes
 
 _KEYS = Route(
     None,
     keys.ALLOWED,
     is_keys=True,
-    body=BodyRule(keys.METHODS_WITH_FORM, keys.has_form, keys.FORM_BYTES_MAX, keys.FORM_TOO_LARGE),
+    body=BodyRule(keys.METHODS_WITH_FORM, keys.has_form, FORM_BYTES_MAX, keys.FORM_TOO_LARGE),
 )
 _MEMBERS = Route(
     members.serve_members,

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 
 from etcdpy.http.gojson.writer import format_duration
+from etcdpy.http.limits import Reached
 from etcdpy.metrics.etcd import HTTP_BUCKETS
 from etcdpy.metrics.exposition import Histogram
 
@@ -27,7 +28,8 @@ SAID_AGAIN_S = 1.0
 class Traffic:
     """The counters of all listeners of a member.
 
-    A method is that of the request, `QGET` for a quorum read.  `failed` is by status and method.
+    A method is that of the request, `QGET` for a quorum read.  `failed` is by status and method,
+    `reached` by the limit that was reached.
     """
 
     __slots__ = (
@@ -35,6 +37,7 @@ class Traffic:
         "_unsaid_count",
         "durations",
         "failed",
+        "reached",
         "received",
         "recursive_reads_count",
         "watches_count",
@@ -43,6 +46,7 @@ class Traffic:
     def __init__(self) -> None:
         self.received = dict.fromkeys(METHODS, 0)
         self.failed: Counter[tuple[int, str]] = Counter()
+        self.reached = Reached()
         self.durations = {method: Histogram.of_durations(HTTP_BUCKETS) for method in METHODS}
         self.recursive_reads_count = 0
         self.watches_count = 0

@@ -61,7 +61,7 @@ _QUEUES = (
     Family(
         "etcdpy_queue_length",
         _GAUGE,
-        "What waits, by what it is: proposals, messages, reads, quorum_reads, requests.",
+        "What waits, by what it is: proposals, messages, reads, quorum_reads, requests, passwords.",
         ("part",),
     ),
     Family("etcdpy_peer_queue_messages", _GAUGE, "Messages that wait for a member.", ("To",)),
@@ -74,6 +74,39 @@ _QUEUES = (
     Family("etcdpy_watch_paths", _GAUGE, "Different paths that are watched."),
     Family("etcdpy_expiring_keys", _GAUGE, "Keys and directories with a time to live."),
     Family("etcdpy_store_index", _GAUGE, "The store's index, as X-Etcd-Index shows it."),
+)
+
+_LIMITS = (
+    Family("etcdpy_store_keys", _GAUGE, "Keys and directories of clients."),
+    Family("etcdpy_store_bytes", _GAUGE, "Bytes of their names and values."),
+    Family(
+        "etcdpy_limit",
+        _GAUGE,
+        "A bound on what clients may take, in the unit of its flag; those that bound nothing are"
+        " not there.",
+        ("flag",),
+    ),
+    Family(
+        "etcdpy_limit_reached_total",
+        _COUNTER,
+        "Times that somebody was refused, cut off or kept waiting because of it.",
+        ("flag",),
+    ),
+    Family(
+        "etcdpy_quota_exceeded",
+        _GAUGE,
+        "1 while clients can only read and delete, because of --quota-keys or --quota-bytes.",
+    ),
+)
+
+_AUTH = (
+    Family("etcdpy_auth_remembered", _GAUGE, "Credentials that are known to be right."),
+    Family(
+        "etcdpy_auth_lookups_total",
+        _COUNTER,
+        "Credentials that were given, by whether they were known: hit, miss.",
+        ("result",),
+    ),
 )
 
 _PEERS = (
@@ -183,4 +216,4 @@ _RUNTIME = (
 )
 
 #: What only etcdpy shows.
-OWN: tuple[Family, ...] = (*_RAFT, *_QUEUES, *_PEERS, *_RUNTIME)
+OWN: tuple[Family, ...] = (*_RAFT, *_QUEUES, *_LIMITS, *_AUTH, *_PEERS, *_RUNTIME)

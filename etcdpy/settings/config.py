@@ -3,8 +3,8 @@
 The command line, the environment, the YAML file, `--help`, `config.example.yml` and the table in
 `docs/configuration.md` all come from the fields of the `settings_` modules or are tested against
 them: to add a setting, add a field there, a row in each of the two documents, and nothing else.  A
-field's name carries its unit; the flag's name is etcd's.  Config only describes: building one
-opens, resolves and creates nothing.
+field's name carries its unit; the flag's name is etcd's, but for the limits.  Config only
+describes: building one opens, resolves and creates nothing.
 Source: spec/config.md sections 2 and 4.
 """
 
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, model_validator
 from etcdpy.errors import ConfigError
 from etcdpy.settings.clustering import DEFAULT_INITIAL_CLUSTER, ClusteringSettings
 from etcdpy.settings.kinds import SECTIONS, Setting
+from etcdpy.settings.limits import LimitSettings
 from etcdpy.settings.member import (
     DEFAULT_CLIENT_URL,
     DEFAULT_NAME,
@@ -55,6 +56,7 @@ class Config(
     SecuritySettings,
     MonitoringSettings,
     LoggingSettings,
+    LimitSettings,
     UnsafeSettings,
     DeprecatedSettings,
 ):
@@ -105,6 +107,7 @@ class Config(
             raise ConfigError(
                 "--advertise-client-urls is required when --listen-client-urls is set explicitly"
             )
+        self.check_limits()
         return self
 
     def _check_words(self) -> None:

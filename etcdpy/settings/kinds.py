@@ -23,10 +23,11 @@ CLUSTERING = "Clustering"
 SECURITY = "Security"
 MONITORING = "Monitoring"
 LOGGING = "Logging"
+LIMITS = "Limits (not etcd's)"
 UNSAFE = "Unsafe"
 DEPRECATED = "Deprecated"
 #: In the order of help and documentation.
-SECTIONS = (MEMBER, CLUSTERING, SECURITY, MONITORING, LOGGING, UNSAFE, DEPRECATED)
+SECTIONS = (MEMBER, CLUSTERING, SECURITY, MONITORING, LOGGING, LIMITS, UNSAFE, DEPRECATED)
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})

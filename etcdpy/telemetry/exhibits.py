@@ -19,9 +19,12 @@ from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import Role
 from etcdpy.consensus.progress import ProgressState
 from etcdpy.http.app import HttpServer
+from etcdpy.http.auth.access import Authority
+from etcdpy.http.limits import Limit
 from etcdpy.http.peers.transport import PeerTransport
 from etcdpy.http.traffic import METHODS, Traffic
 from etcdpy.metrics.exposition import Exposition
+from etcdpy.quota import Quota
 from etcdpy.snapshotter import Snapshotter
 from etcdpy.startup.bootstrap import RaftStorage
 from etcdpy.telemetry import machine
@@ -67,6 +70,9 @@ class Parts:
     stats: ServerStats
     disk: DiskFigures
     clocks: ClockWatch
+    quota: Quota
+    authority: Authority
+    limits: Mapping[str, int]  # by flag
     servers: dict[str, HttpServer] = field(default_factory=dict)  # by who comes there
     traffic: Traffic = field(default_factory=Traffic)
     probes: Probes = field(default_factory=Probes)
@@ -143,6 +149,29 @@ def _show_store(parts: Parts, text: Exposition) -> None:
     text.put("etcdpy_watch_paths", tree.hub.path_count)
     text.put("etcdpy_expiring_keys", len(tree.expiry))
     text.put("etcdpy_store_index", tree.index)
+    text.put("etcdpy_store_keys", tree.usage.keys)
+    text.put("etcdpy_store_bytes", tree.usage.size_bytes)
+
+
+def _show_limits(parts: Parts, text: Exposition) -> None:
+    servers, quota = parts.servers, parts.quota
+    reached = parts.traffic.reached + quota.refused
+    reached[Limit.PROPOSALS] += parts.applications.refused_count
+    for listener, server in servers.items():
+        is_clients = listener == "client"
+        reached[Limit.CONNECTIONS if is_clients else Limit.PEER_CONNECTIONS] += server.full_count
+    for limit in Limit:
+        if limit in parts.limits:
+            text.put("etcdpy_limit", parts.limits[limit], limit)
+        text.put("etcdpy_limit_reached_total", reached[limit], limit)
+    text.put("etcdpy_quota_exceeded", int(bool(quota.exceeded)))
+
+
+def _show_auth(parts: Parts, text: Exposition) -> None:
+    remembered = parts.authority.remembered
+    text.put("etcdpy_auth_remembered", len(remembered))
+    text.put("etcdpy_auth_lookups_total", remembered.hits_count, "hit")
+    text.put("etcdpy_auth_lookups_total", remembered.misses_count, "miss")
 
 
 def _show_disk(parts: Parts, text: Exposition) -> None:
@@ -228,6 +257,7 @@ def _show_queues(parts: Parts, text: Exposition) -> None:
         ("reads", backlog.new_reads),
         ("quorum_reads", backlog.open_reads),
         ("requests", serving),
+        ("passwords", parts.authority.waiting_count),
     ):
         text.put("etcdpy_queue_length", count, part)
 
@@ -264,6 +294,8 @@ _SECTIONS = (
     _show_server,
     _show_http,
     _show_store,
+    _show_limits,
+    _show_auth,
     _show_disk,
     _show_peers,
     _show_raft,

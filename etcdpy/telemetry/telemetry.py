@@ -8,7 +8,7 @@ Source: spec/observability.md sections 2, 4, 5 and 6.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from etcdpy import logs
@@ -19,6 +19,7 @@ from etcdpy.http.gojson.writer import format_duration
 from etcdpy.http.traffic import Traffic
 from etcdpy.metrics.exposition import Exposition
 from etcdpy.metrics.families import FAMILIES
+from etcdpy.quota import ALARM
 from etcdpy.telemetry import exhibits
 from etcdpy.telemetry.exhibits import Parts
 
@@ -83,21 +84,36 @@ class Telemetry:
         logs.set_level(name)
         return True
 
-    async def is_healthy(self) -> bool:
-        """Tell whether a leader is known and a quorum answers within 1 s."""
+    async def is_healthy(self, excluded_alarms: Collection[str] = ()) -> bool:
+        """Tell whether no alarm is on, a leader is known and a quorum answers within 1 s."""
         probes = self._parts.probes
-        trouble = await self._find_trouble()
-        if trouble:
+        reason = self._find_alarm(excluded_alarms)
+        if not reason:
+            trouble = await self._find_trouble()
+            reason = f"; {trouble} (status code 503)" if trouble else ""
+        if reason:
             probes.unhealthy_count += 1
-            log.warning("/health error; %s (status code 503)", trouble)
+            log.warning("/health error%s", reason)
         else:
             probes.healthy_count += 1
             self._parts.tree.stats.gets_success += 1  # the probe is a quorum read
-        return not trouble
+        return not reason
 
     def read_failed(self) -> None:
         """Note that no quorum answered a read within its time-out."""
         self._parts.probes.failed_reads_count += 1
+
+    def _find_alarm(self, excluded: Collection[str]) -> str:
+        """Return the alarm of this member that is on, in etcd's words."""
+        quota = self._parts.quota
+        quota.look()
+        if not quota.exceeded:
+            return ""
+        alarm = f"memberID:{self._parts.member_id} alarm:{ALARM} "
+        if ALARM in excluded:
+            log.debug("/health excluded alarm %s", alarm)
+            return ""
+        return f" due to {alarm}"
 
     async def _find_trouble(self) -> str:
         driver = self._parts.driver

@@ -6,7 +6,7 @@ indexes are those of a fresh single member: the first client write has index 4, 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from etcdpy.clustering.identity import derive_member_id
@@ -43,6 +43,7 @@ class StillMonitor:
         self.values: dict[str, Any] = {"cmdline": ["etcdpy"], "raft.status": {"term": 2}}
         self.level = "INFO"
         self.is_well = True
+        self.alarms: set[str] = set()
 
     def render_metrics(self) -> bytes:
         return self.text
@@ -55,8 +56,8 @@ class StillMonitor:
         self.level = name or self.level
         return name is not None
 
-    async def is_healthy(self) -> bool:
-        return self.is_well
+    async def is_healthy(self, excluded_alarms: Collection[str] = ()) -> bool:
+        return self.is_well and not self.alarms - set(excluded_alarms)
 
 
 class TreeBackend:

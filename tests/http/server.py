@@ -13,7 +13,7 @@ import uvloop
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import HttpServer
-from etcdpy.http.connection import Limits
+from etcdpy.http.limits import Limits
 from etcdpy.http.routes import Routes
 from etcdpy.http.tables import CLIENT_ROUTES
 from etcdpy.tls.contexts import ServerTls

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from etcdpy.http.connection import Limits
+from etcdpy.http.form import FORM_BYTES_MAX
 from etcdpy.http.heads import HEAD_BYTES_MAX
-from etcdpy.http.keys import FORM_BYTES_MAX
+from etcdpy.http.limits import Limits
 from tests.http.rawsocket import (
     FORM_HEAD,
     connect,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etcdpy.http.connection import Limits
+from etcdpy.http.limits import Limits
 from tests.http.rawsocket import exchange, put, request
 from tests.http.server import ServerThread
 

@@ -83,7 +83,7 @@ def test_a_head_over_the_limit_is_refused_in_any_portions(portion: int, is_ended
     filler = b"v" * (HEAD_BYTES_MAX - len(start) - 4)
     assert isinstance(receive(start + filler + b"\r\n\r\n", portion)[0], Head)
     over = start + filler + b"v" + b"\r\n\r\n" * is_ended + b"v" * 5 * (not is_ended)
-    assert receive(over, portion) == [Refusal(wire.refusal(431))]
+    assert receive(over, portion) == [Refusal(wire.refusal(431), is_too_long=True)]
 
 
 def test_nothing_follows_a_broken_body() -> None:

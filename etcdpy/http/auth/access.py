@@ -61,6 +61,9 @@ class Remembered:
     def __init__(self) -> None:
         self._digest = new_digest()
         self._users: OrderedDict[bytes, StoredUser] = OrderedDict()  # last used last
+        # Counted for who asks.
+        self.hits_count = 0
+        self.misses_count = 0
 
     def __len__(self) -> int:
         return len(self._users)
@@ -89,8 +92,13 @@ class Authority:
 
     def __init__(self, storage: Storage) -> None:
         self._passwords = Passwords()
-        self._remembered = Remembered()
+        self.remembered = Remembered()
         self.store = AuthStore(storage, self._passwords)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many passwords wait to be hashed or checked."""
+        return self._passwords.waiting_count
 
     def is_enabled(self) -> bool:
         """Tell whether anything is checked at all."""
@@ -175,25 +183,27 @@ class Authority:
 
     def _recall(self, header: bytes) -> User | None:
         """Return the user whose credentials are remembered to be right, None for none."""
-        known = self._remembered.find(header)
+        known = self.remembered.find(header)
         if known is None:
             return None
         if self.store.find_user(known.name) != known:
-            self._remembered.drop(header)
+            self.remembered.drop(header)
             return None
+        self.remembered.hits_count += 1
         return known.user
 
     async def _check(
         self, credentials: Credentials, found: StoredUser | None, header: bytes
     ) -> User | None:
         """Return the user that was found, if the password is right."""
+        self.remembered.misses_count += 1
         if found is None:
             await self._passwords.check_nobody(credentials.password)
             return None
         if not await self._passwords.check(found.user.password, credentials.password):
             _log.warning("auth: incorrect password for user: %s", credentials.name)
             return None
-        self._remembered.add(header, found)
+        self.remembered.add(header, found)
         return found.user
 
     def _find_certified(self, names: tuple[str, ...]) -> User | None:

@@ -7,7 +7,7 @@ Source: spec/auth.md section 3.
 
 from collections.abc import Awaitable
 
-from etcdpy.errors import RAFT_INTERNAL, EtcdError
+from etcdpy.errors import RAFT_INTERNAL, TOO_MANY_REQUESTS, EtcdError
 from etcdpy.http import failures, form, wire
 from etcdpy.http.auth import documents as auth_json
 from etcdpy.http.auth.rules import AuthError, Role, User, no_such_role
@@ -122,7 +122,7 @@ async def _answer(backend: Backend, work: Awaitable[Response]) -> Response:
     except AuthError as refusal:
         return _refused(refusal.status, f"auth: {refusal.words}", headers)
     except EtcdError as error:
-        if error.code != RAFT_INTERNAL:  # what was to be changed is gone
+        if error.code not in (RAFT_INTERNAL, TOO_MANY_REQUESTS):  # what was to be changed is gone
             return Response(404, JSON_TYPE + headers, render_error(error))
         failures.note(error.cause.decode("utf-8", "replace"))
         return _refused(500, "Internal Server Error", headers)

@@ -52,7 +52,7 @@ class Passwords:
         self._checks: dict[tuple[str, bytes], asyncio.Task[bool]] = {}  # by hash and password
         # Half of the processors: a flood of wrong passwords must not stop everything else.
         self._turns = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2))
-        self._waiting = 0
+        self.waiting_count = 0
 
     async def hash(self, password: str) -> str:
         """Return the hash of a new password.  Raises: EtcdError 300 when too many wait."""
@@ -78,14 +78,14 @@ class Passwords:
 
     async def _run(self, work: Callable[..., _Result], *arguments: bytes | str) -> _Result:
         """Do in a thread what would hold up the loop, when it is its turn."""
-        if self._waiting >= WAITING_MAX:
+        if self.waiting_count >= WAITING_MAX:
             raise EtcdError(RAFT_INTERNAL, b"etcdserver: too many requests")
-        self._waiting += 1
+        self.waiting_count += 1
         try:
             async with self._turns:
                 return await asyncio.to_thread(work, *arguments)
         finally:
-            self._waiting -= 1
+            self.waiting_count -= 1
 
 
 def _hash(secret: bytes) -> bytes:

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from etcdpy.errors import FatalError, PeerError
 from etcdpy.http import wire
-from etcdpy.http.connection import BodyError, Connection
+from etcdpy.http.connection import Connection
 from etcdpy.http.gojson import writer as gojson
+from etcdpy.http.handler import BodyError
 from etcdpy.http.peers.peer import Peer
 from etcdpy.http.peers.protocol import (
     CLUSTER_ID,

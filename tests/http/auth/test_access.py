@@ -258,7 +258,7 @@ def test_bad_credentials_are_checked_each_time(world: World, checks: Checks) -> 
             for _ in range(3):
                 assert not await world.may(basic(login), b"/bob/x")
             assert checks.count == before + 3, "an unknown user must take as long as a known one"
-        assert len(world.authority._remembered) == 0
+        assert len(world.authority.remembered) == 0
 
     in_world(use(), world)
 
@@ -277,7 +277,7 @@ def test_any_change_of_the_user_is_seen_at_once(world: World, checks: Checks, ch
         await CHANGES[change](world.store)
         assert await world.may(BOB, b"/bob/x") is (change == "roles")
         assert checks.count == 2
-        assert len(world.authority._remembered) == (1 if change == "roles" else 0)
+        assert len(world.authority.remembered) == (1 if change == "roles" else 0)
 
     in_world(use(), world)
 
@@ -293,7 +293,7 @@ def test_the_same_user_made_anew_is_another(world: World) -> None:
     in_world(use(), world)
 
 
-def test_what_a_role_allows_and_the_switch_are_never_remembered(
+def test_what_a_role_allows_and_the_switch_are_neverremembered(
     world: World, checks: Checks
 ) -> None:
     async def use() -> None:
@@ -318,8 +318,8 @@ def test_no_password_stays_in_memory(world: World) -> None:
         await world.store.update_user(User("bob", secret))
         caller = basic(f"bob:{secret}")
         assert await world.may(caller, b"/bob/x")
-        remembered = repr(world.authority._remembered._users).encode()
-        assert len(world.authority._remembered) == 1
+        remembered = repr(world.authority.remembered._users).encode()
+        assert len(world.authority.remembered) == 1
         for text in (secret.encode(), caller.authorization, caller.authorization[6:]):
             assert text not in remembered
         assert not world.authority._passwords._checks
@@ -340,9 +340,9 @@ def test_so_many_are_remembered_and_the_last_used_stay(
             basic("root:pw")._replace(authorization=b"basic cm9vdDpwdw=="),
         ):
             assert await world.may(caller, b"/bob/x")
-        assert len(world.authority._remembered) == 2
-        assert world.authority._remembered.find(BOB.authorization) is not None
-        assert world.authority._remembered.find(ROOT.authorization) is None
+        assert len(world.authority.remembered) == 2
+        assert world.authority.remembered.find(BOB.authorization) is not None
+        assert world.authority.remembered.find(ROOT.authorization) is None
 
     in_world(use(), world)
 
