@@ -21,6 +21,7 @@ from etcdpy.settings import sources
 from etcdpy.settings.config import FIELDS, Config, Field
 from etcdpy.settings.ignored import WITHOUT_EFFECT
 from etcdpy.settings.kinds import flag_to_env
+from etcdpy.settings.unused import StartRefusedError
 from etcdpy.startup.discovery import DiscoveryError, explain
 
 log = logging.getLogger("etcdpy.etcdmain")
@@ -164,6 +165,8 @@ def _refuse(refusal: ConfigError) -> int:
     match refusal:
         case sources.EnvironmentConflictError():
             pkg_flags_log.critical("%s", refusal)
+        case StartRefusedError():
+            log.critical("%s", refusal)
         case sources.BareRefusalError():
             print(refusal, file=sys.stderr)
         case _:

@@ -11,13 +11,14 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etcdpy import ETCD_VERSION
 from etcdpy.apply import Applications
 from etcdpy.clustering.clocks import ClockWatch
 from etcdpy.clustering.failover import EarlyElection
+from etcdpy.clustering.first_election import FirstElection
 from etcdpy.clustering.handover import hand_over
 from etcdpy.clustering.members import Cluster
 from etcdpy.clustering.publishing import publish
@@ -50,6 +51,7 @@ from etcdpy.telemetry.disk import DiskFigures
 from etcdpy.telemetry.exhibits import Parts
 from etcdpy.telemetry.stats import ServerStats
 from etcdpy.telemetry.telemetry import Telemetry
+from etcdpy.timers import Timers
 from etcdpy.tree import members
 from etcdpy.tree.command import Command
 from etcdpy.tree.event import Event
@@ -85,10 +87,7 @@ class Member:
         tls: MemberTls = NO_TLS,
         disk: DiskFigures | None = None,
     ) -> None:
-        """`client_connections_max` are held at once, more of them wait to be accepted.
-
-        `disk` is what is measured of the files.
-        """
+        """`client_connections_max` are held at once; `disk` is what is measured of the files."""
         self._config = config
         self._request_timeout_s = config.request_timeout_s
         self._storage = start.storage
@@ -129,13 +128,17 @@ class Member:
         self._early_election = EarlyElection(
             self._driver, self._transport.is_active, beat_s, source
         )
+        ticks = config.election_ticks
+        self._first_election = FirstElection(
+            self._driver, self.member_id, self._cluster, self._transport.is_active, ticks
+        )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()
         self.authority = Authority(self)
         self.monitor = self._make_telemetry(disk or DiskFigures(), tls)
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers()
         self._linearizer = Linearizer(
             self._driver, self._request_timeout_s, self._causes.explain, self.monitor.read_failed
         )
@@ -227,10 +230,12 @@ class Member:
         await self._servers.start(listeners)
         self._transport.start(self._driver)
         self._driver.start()
+        if self._config.initial_election_tick_advance:
+            self._first_election.start()
         self.monitor.start(**self._servers.by_name())
-        self._repeat("withdraw", WITHDRAW_INTERVAL_S, self._withdraw)
-        self._repeat("quota", QUOTA_INTERVAL_S, self._quota.look)
-        self._repeat("sync", SYNC_INTERVAL_S, self._expirer.sync)
+        self._timers.repeat(WITHDRAW_INTERVAL_S, self._withdraw)
+        self._timers.repeat(QUOTA_INTERVAL_S, self._quota.look)
+        self._timers.repeat(SYNC_INTERVAL_S, self._expirer.sync)
         name, urls = self._config.name, self._config.advertise_client_urls
         await publish(self, self.member_id, name, urls)
         self._snapshotter.start()
@@ -250,13 +255,12 @@ class Member:
 
     async def stop(self) -> None:
         """Cut the clients, finish what is being written, close the files."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.stop()
         self._versions.stop()
         self._sweeper.stop()
         await self.monitor.stop()
         self._early_election.stop()
+        self._first_election.stop()
         self._cluster.stop()
         await self._servers.stop_clients(0.0 if self.failed.done() else self._request_timeout_s)
         await self._transport.stop()
@@ -269,13 +273,6 @@ class Member:
     def _fail(self, error: FatalError) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
-
-    def _repeat(self, name: str, interval_s: float, action: Callable[[], None]) -> None:
-        def run() -> None:
-            self._timers[name] = self._loop.call_later(interval_s, run)
-            action()
-
-        self._timers[name] = self._loop.call_later(interval_s, run)
 
     def _peer_lost(self, peer_id: int) -> None:
         self._early_election.peer_lost(peer_id)

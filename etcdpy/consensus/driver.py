@@ -113,6 +113,7 @@ class Driver:
         self._changes: list[ConfChange] = []
         self._transfer_to = 0
         self._must_campaign = False
+        self._ticks_ahead = 0
         self._unreachable: list[int] = []
         self._snapshot_reports: list[SnapshotReport] = []
 
@@ -199,6 +200,11 @@ class Driver:
         Members that hear of their leader ignore it: the first question is a pre-vote.
         """
         self._must_campaign = True
+        self._schedule()
+
+    def advance(self, ticks: int) -> None:
+        """Have the next so many ticks of the clock pass at once."""
+        self._ticks_ahead += ticks
         self._schedule()
 
     def report_unreachable(self, member_id: int) -> None:
@@ -301,7 +307,7 @@ class Driver:
             self.batched_count += count
         batch = Batch(
             self._messages,
-            int(self._has_ticked),
+            int(self._has_ticked) + self._ticks_ahead,
             proposals[:BATCH_PROPOSALS_MAX],
             self._changes,
             self._reads.ask(),
@@ -338,8 +344,9 @@ class Driver:
     def _has_arrivals(self) -> bool:
         """Whether something came while the batch was going on, and found it so."""
         queues = (self._messages, self._proposals, self._changes, self._snapshot_reports)
-        others = (self._has_ticked, self._transfer_to, self._unreachable, self._must_campaign)
-        return any(queues) or any(others) or self._reads.may_ask
+        others = (self._transfer_to, self._unreachable, self._must_campaign)
+        has_ticked = self._has_ticked or self._ticks_ahead > 0
+        return has_ticked or any(queues) or any(others) or self._reads.may_ask
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):

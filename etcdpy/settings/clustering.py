@@ -137,6 +137,15 @@ class ClusteringSettings(BaseModel):
             "Refuse changes of members that would lose the quorum.",
         ),
     ] = True
+    initial_election_tick_advance: Annotated[
+        bool,
+        Setting(
+            "initial-election-tick-advance",
+            BOOLEAN,
+            CLUSTERING,
+            "Hold the first election after a start as soon as a majority is connected.",
+        ),
+    ] = True
     pre_vote: Annotated[
         bool,
         Setting(

@@ -75,7 +75,6 @@ _V3: dict[str, Kind] = {
 _OTHERS: dict[str, tuple[Kind, str]] = {
     "enable-pprof": (BOOLEAN, "it profiles programs that are written in Go"),
     "log-output": (TEXT, "use --log-outputs"),
-    "initial-election-tick-advance": (BOOLEAN, "a first election is never hurried"),
 }
 
 #: Why each of these flags does nothing.

@@ -33,6 +33,7 @@ from etcdpy.settings.kinds import (
     flag_to_env,
     json_type,
 )
+from etcdpy.settings.unused import check_unused
 from etcdpy.urls import UrlError, go_quote
 
 HELP = frozenset({"h", "help"})
@@ -102,6 +103,7 @@ class CommandLine:
 
     values: dict[str, object] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)  # also those that were given empty
+    unused: dict[str, object] = field(default_factory=dict)  # of flags without effect
     extra: list[str] = field(default_factory=list)  # from the first word that is no flag
 
     def put(self, flag: str, text: str) -> None:
@@ -110,7 +112,7 @@ class CommandLine:
         if flag in IGNORED_FLAGS:
             pkg_flags_log.warning('flag "-%s" is no longer supported - ignoring.', flag)
         elif flag in WITHOUT_EFFECT:
-            kind.parse(text)
+            self.unused[flag] = kind.parse(text)
             if flag not in self.given:
                 _warn_of_no_effect(f"--{flag}", flag)
         elif not (kind is URLS and text == ""):  # an empty list leaves the default
@@ -202,7 +204,11 @@ def read_environment(line: CommandLine, environ: Mapping[str, str]) -> None:
 
 
 def values_of_command_line(line: CommandLine) -> dict[str, object]:
-    """Return settings by field name from flags and environment."""
+    """Return settings by field name from flags and environment.
+
+    Raises: ConfigError for what etcd refuses of flags without effect.
+    """
+    check_unused(line.unused)
     values = {_BY_FLAG[flag].name: value for flag, value in line.values.items() if flag in _BY_FLAG}
     # Who may become a proxy advertises nothing then.
     may_be_proxy = values.get("discovery") and values.get("discovery_fallback") != "exit"
@@ -232,11 +238,12 @@ def values_of_file(path: str) -> dict[str, object]:
         )
     given = _flatten(document)
     values: dict[str, object] = {}
+    unused: dict[str, object] = {}
     for key in sorted(given):
         name = key.lower()  # Go's decoder does not mind the case of a key
         row = _BY_KEY.get(name)
         if name in WITHOUT_EFFECT:
-            check_yaml_type(Setting(name, _KINDS[name], "", ""), given[key])
+            unused[name] = check_yaml_type(Setting(name, _KINDS[name], "", ""), given[key])
             _warn_of_no_effect(key, name)
             continue
         if row is None:
@@ -249,6 +256,7 @@ def values_of_file(path: str) -> dict[str, object]:
             values[row.name] = value
         elif value:
             values[row.name] = _read_file_urls(row, str(value))
+    check_unused(unused)
     if values.get("initial_cluster") == DEFAULT_INITIAL_CLUSTER and (
         values.get("discovery") or values.get("discovery_srv")
     ):

@@ -52,7 +52,7 @@ def make_self_signed(directory: Path, addresses: Sequence[str]) -> SelfSigned:
     if not IS_AVAILABLE:
         raise ConfigError(
             "a certificate can't be made without the package cryptography:"
-            " pip install 'etcdpy[auto-tls]', or give --cert-file and --key-file"
+            " pip install 'cryptography>=43', or give --cert-file and --key-file"
         )
     hosts = [split_host_port(address).host for address in addresses]
     try:

@@ -16,6 +16,7 @@ import pytest
 from etcdpy import cli, process
 from etcdpy.settings.config import FIELDS
 from etcdpy.settings.ignored import WITHOUT_EFFECT
+from etcdpy.settings.kinds import LIMITS
 from etcdpy.settings.sources import IGNORED_FLAGS
 from tests.harness.client import Connection
 from tests.harness.ports import free_port
@@ -90,7 +91,8 @@ def test_every_flag_of_the_specification_has_its_place() -> None:
 def nonsense() -> list[list[str]]:
     """Return command lines, each with one value that its flag can't have."""
     texts = {"list", "text", "list of hosts"}
-    kinds = {field.setting.flag: field.setting.kind.name for field in FIELDS}
+    settings = [field.setting for field in FIELDS if field.setting.section != LIMITS]  # etcd's
+    kinds = {setting.flag: setting.kind.name for setting in settings}
     lines = [
         [f"--{flag}=\tx"] for flag, kind in kinds.items() if kind not in texts and flag not in OWN
     ]
@@ -113,6 +115,7 @@ def nonsense() -> list[list[str]]:
         ["--backend-batch-limit=9223372036854775808"],
     ]
     lines += [["--backend-batch-interval=5"], ["--enable-grpc-gateway=maybe"], ["--cors="]]
+    lines += [["--auto-compaction-mode=x"], ["--experimental-enable-lease-checkpoint-persist"]]
     lines += [["--cors=foo"], ["--cors=http://a.com"], ["--cors=*,http://x:1"]]
     lines += [["--listen-metrics-urls=http://a.com:1"], ["--listen-metrics-urls=foo"]]
     return lines
@@ -133,6 +136,55 @@ def test_nonsense_is_refused_in_the_same_words(
         if found != wanted or code == 0:
             differing[" ".join(line)] = (found, wanted)
     assert not differing
+
+
+REFUSED_AT_THE_START = [
+    "--auto-compaction-retention=x",
+    "--auto-compaction-retention=-1",
+    "--auto-compaction-retention=1d2h",
+    "--auto-compaction-retention=1h2",
+    "--auth-token=x",
+    "--auth-token=simple,a",
+    "--auth-token=simple,a=b,a=c",
+    "--auth-token=jwt",
+    "--auth-token=jwt,sign-method=RS1",
+    "--auth-token=jwt,sign-method=RS256",
+    "--auth-token=jwt,sign-method=HS256,pub-key=/dev/null",
+    "--auth-token=jwt,sign-method=ES256,ttl=5",
+]
+
+
+def test_what_is_refused_at_the_start_is_refused_in_the_same_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(process, "run", lambda config: 0)
+    anywhere = "http://127.0.0.1:0"
+    places = [f"--listen-peer-urls={anywhere}", f"--listen-client-urls={anywhere}"]
+    places += ["--advertise-client-urls=http://127.0.0.1:1"]
+    for flag in REFUSED_AT_THE_START:
+        code, said = run_to_end(Kind.ETCD, tmp_path, [flag, *places])
+        assert code == 1
+        found = io.StringIO()
+        with contextlib.redirect_stderr(found):
+            assert cli.main([flag, *places]) == 1, flag
+        ours = found.getvalue().splitlines()[-1]
+        assert ours.partition(" | ")[2] == said.partition(" | ")[2], flag
+        assert " C | " in ours
+
+
+def run_to_end(kind: Kind, directory: Path, flags: Sequence[str]) -> tuple[int, str]:
+    """Return exit code and last line on stderr."""
+    done = subprocess.run(
+        tied([*kind.command(), *flags]),
+        env=Member(kind, directory).environment(),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    return done.returncode, done.stderr.splitlines()[-1]
 
 
 def run_here(flags: list[str]) -> tuple[int, str]:

@@ -29,6 +29,7 @@ from etcdpy.consensus.writer import Pace
 from etcdpy.errors import RAFT_INTERNAL, EtcdError, FatalError
 from tests.consensus.harness import MemoryStorage, bootstrapped, with_log
 
+ELECTION_TICKS = 10  # by default
 DEADLINE_S = 10.0
 
 NEVER = Pace(0.0)  # is a write for the loop
@@ -622,6 +623,20 @@ def test_a_member_that_is_told_to_campaigns_without_waiting() -> None:
         await rig.until(lambda: rig.soft_states)
         assert rig.driver.status.role is Role.PRE_CANDIDATE
         assert rig.driver.status.term == 1  # a pre-vote begins no term
+        await rig.driver.stop()
+
+    run(main)
+
+
+def test_ticks_can_pass_at_once() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1, 2, 3])).started()
+        counters = rig.driver.status.counters
+        for ticks, elections in ((ELECTION_TICKS - 1, 0), (ELECTION_TICKS, 1)):
+            rig.driver.advance(ticks)
+            await asyncio.sleep(0)  # the batch is taken in the next turn
+            await asyncio.sleep(0)
+            assert counters.elections_started == elections
         await rig.driver.stop()
 
     run(main)

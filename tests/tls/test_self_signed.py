@@ -53,7 +53,7 @@ def test_without_the_extra_it_says_what_to_install(
     made = make_self_signed(tmp_path, ["127.0.0.1:1"])
     monkeypatch.setattr(self_signed, "IS_AVAILABLE", False)
     assert make_self_signed(tmp_path, ["127.0.0.1:1"]) == made
-    with pytest.raises(ConfigError, match=r"pip install 'etcdpy\[auto-tls\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'cryptography>=43'"):
         make_self_signed(tmp_path / "other", ["127.0.0.1:1"])
 
 
