@@ -125,12 +125,10 @@ class Member:
             election_s,
         )
         beat_s, source = config.heartbeat_interval_ms / 1000, random.Random(secrets.randbits(64))
-        self._early_election = EarlyElection(
-            self._driver, self._transport.is_active, beat_s, source
-        )
-        ticks = config.election_ticks
+        is_active = self._transport.is_active
+        self._early_election = EarlyElection(self._driver, is_active, beat_s, source)
         self._first_election = FirstElection(
-            self._driver, self.member_id, self._cluster, self._transport.is_active, ticks
+            self._driver, self.member_id, self._cluster, is_active, config.election_ticks
         )
         self._reconfiguration = self._make_reconfiguration()
         self._versions = self._make_version_monitor()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from etcdpy import cli, process
-from etcdpy.settings.config import FIELDS
+from etcdpy.settings.config import FIELDS, Config
 from etcdpy.settings.ignored import WITHOUT_EFFECT
 from etcdpy.settings.kinds import LIMITS
 from etcdpy.settings.sources import IGNORED_FLAGS
@@ -77,6 +77,27 @@ def test_every_flag_of_etcd_is_known_and_has_its_place(tmp_path: Path) -> None:
     theirs = set(re.findall(r"^ +--([a-z0-9-]+)", out, re.MULTILINE))
     assert len(theirs) >= 80
     assert theirs - TAKEN - set(WITHOUT_EFFECT) - set(IGNORED_FLAGS) == REFUSED & theirs
+
+
+def test_etcds_defaults_are_taken_and_are_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Config] = []
+    monkeypatch.chdir(tmp_path)
+
+    def take(config: Config) -> int:
+        taken.append(config)
+        return 0
+
+    monkeypatch.setattr(process, "run", take)
+    _, out, _ = run(Kind.ETCD, tmp_path, ["--help"])
+    given = dict(re.findall(r"^ +--([a-z0-9-]+) '([^']+)'", out, re.MULTILINE))
+    given |= {"data-dir": "default.etcd", "max-concurrent-streams": str(2**32 - 1)}
+    flags = [f"--{flag}={value}" for flag, value in given.items() if flag not in REFUSED]
+    assert len(flags) > 45
+    assert cli.main(flags) == 0
+    # These two are on here; docs/differences.md says why.
+    assert taken == [Config(enable_v2=False, pre_vote=False)]
 
 
 def test_every_flag_of_the_specification_has_its_place() -> None:
