@@ -33,7 +33,7 @@ from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.http.app import CONNECTIONS_MAX
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
-from etcdpy.http.backend import Outcome, RaftStatus
+from etcdpy.http.backend import Outcome, RaftStatus, Value
 from etcdpy.http.limits import Limit
 from etcdpy.http.peers.port import RaftFace
 from etcdpy.http.peers.protocol import Identity
@@ -137,6 +137,8 @@ class Member:
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers = Timers()
+        self._place = (0, 0, 0)  # of `_raft_status`
+        self._raft_status = RaftStatus(0, 0, 0)
         self._linearizer = Linearizer(
             self._driver, self._request_timeout_s, self._causes.explain, self.monitor.read_failed
         )
@@ -332,9 +334,12 @@ class Member:
         return time.time_ns()
 
     def raft_status(self) -> RaftStatus:
-        """Return commit index, term and leader as they are now."""
-        status = self._driver.status
-        return RaftStatus(status.commit, status.term, status.leader_id)
+        """Return commit index, term and leader as they are now: the same object while they stay."""
+        place = self._driver.status.place()
+        if place != self._place:
+            self._place = place
+            self._raft_status = RaftStatus(*place)
+        return self._raft_status
 
     def submit(self, command: Command, outcome: Outcome) -> None:
         """Replicate and apply `command`, and tell `outcome` what became of it, once.
@@ -358,6 +363,15 @@ class Member:
         result: asyncio.Future[Event] = self._loop.create_future()
         self.submit(command, result)
         return result
+
+    def find_value(self, path: bytes) -> Value | None:
+        """Return the permanent file at `path`, counted as a read; None for anything else."""
+        return self._tree.find_value(path)
+
+    @property
+    def store_index(self) -> int:
+        """The store index."""
+        return self._tree.index
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
         """Read the local tree.

@@ -50,6 +50,11 @@ class Status:
         """Who leads, 0 when that is not known."""
         return self._state.leader_id
 
+    def place(self) -> tuple[int, int, int]:
+        """Return commit, term and leader at once: every answer to a client shows them."""
+        state = self._state
+        return state.log.commit, state.term, state.leader_id
+
     @property
     def role(self) -> Role:
         """What this member does."""

@@ -343,7 +343,7 @@ class HttpServer:
         except EtcdError as error:
             return runner.refuse(error, asked, connection)
         if backend.authority.is_enabled():
-            return await runner.run_checked(plan, values, asked, connection)
+            return await runner.run_checked(plan, values.caller, asked, connection)
         return await runner.run_to_end(plan, asked, connection)
 
 

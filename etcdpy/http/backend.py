@@ -25,6 +25,22 @@ class RaftStatus:
     leader_id: int  # 0 when none is known
 
 
+class Value(Protocol):
+    """A permanent file of the tree, to be looked at now and not kept."""
+
+    @property
+    def value(self) -> bytes:
+        """What was last written."""
+
+    @property
+    def modified_index(self) -> int:
+        """The store index of the last change."""
+
+    @property
+    def created_index(self) -> int:
+        """The store index of its creation."""
+
+
 class Outcome(Protocol):
     """Who waits for what becomes of a proposal; a future is one."""
 
@@ -73,7 +89,7 @@ class Backend(Protocol):
         """Return the wall clock, Unix nanoseconds."""
 
     def raft_status(self) -> RaftStatus:
-        """Return commit index, term and leader as they are now."""
+        """Return commit index, term and leader as they are now: the same object while they stay."""
 
     def submit(self, command: Command, outcome: Outcome) -> None:
         """Replicate and apply `command`, and tell `outcome` what became of it, once.
@@ -86,6 +102,13 @@ class Backend(Protocol):
 
         Raises: EtcdError 121 when too much waits already.
         """
+
+    def find_value(self, path: bytes) -> Value | None:
+        """Return the permanent file at `path`, counted as a read; None for anything else."""
+
+    @property
+    def store_index(self) -> int:
+        """The store index."""
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
         """Read the local tree.

@@ -126,6 +126,10 @@ class Connection(asyncio.Protocol):
         self.send(wire.encode(response, framing, self._date(), self.cors))
         return self.answered(is_kept=wire.is_kept(response, framing))
 
+    def find_plain_date(self) -> bytes | None:
+        """Return the Date line of now if an answer can be written without a look at its framing."""
+        return self._date() if self._handler is None else None
+
     def settle(self, framing: Framing) -> Framing:
         """Return how a request is to be answered, now that its body was taken or left."""
         if self._handler is not None and self._handler.is_body_broken:
@@ -305,6 +309,8 @@ class Connection(asyncio.Protocol):
                 break
             if isinstance(event, Head):
                 self._take_head(event)
+                if not receiver.unread_bytes and not self._is_held:
+                    break
             elif isinstance(event, BodyPart):
                 self._take_body(event)
             else:

@@ -44,6 +44,7 @@ _EVENT_HEADS = {
         EXPIRE,
     )
 }
+_VALUE = b'{"action":"get","node":{"key":"%b","value":%b,"modifiedIndex":%d,"createdIndex":%d}}\n'
 _ACTION_ONLY = b'{"action":"%b"}\n'
 
 
@@ -54,6 +55,14 @@ def render_event(event: Event) -> bytes:
     if prev_node is None:
         return b"%b%b}\n" % (head, render_node(event.node))
     return b'%b%b,"prevNode":%b}\n' % (head, render_node(event.node), render_node(prev_node))
+
+
+def render_value(key: bytes, value: bytes, modified_index: int, created_index: int) -> bytes:
+    """Return what `render_event` makes of the read of a permanent file.
+
+    `key` is the client's, and of characters that JSON shows as they are.
+    """
+    return _VALUE % (key, quote(value), modified_index, created_index)
 
 
 def render_action(event: Event) -> bytes:

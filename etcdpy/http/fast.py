@@ -16,15 +16,19 @@ from etcdpy.errors import EtcdError
 from etcdpy.http import keys
 from etcdpy.http.access import Access
 from etcdpy.http.connection import Connection
+from etcdpy.http.events import KEYS_ROOT, render_value
+from etcdpy.http.form import FORM_TYPE
 from etcdpy.http.heads import Head
 from etcdpy.http.routes import Match, Routes
 from etcdpy.http.runner import Asked, KeysRunner
 from etcdpy.http.target import TargetError
-from etcdpy.http.wire import ANONYMOUS, PLAIN, Caller, Framing, Request
+from etcdpy.http.wire import PLAIN, Caller, Framing, Request
 
 log = logging.getLogger("etcdpy.http.app")
 
 _HEAD = Framing(is_head=True)
+# What a GET without parameters is until somebody has to know its path.
+_ANY_READ = keys.Read(KEYS_ROOT)
 # A target that means what it says: nothing in it is to be decoded, cleaned or refused.
 _PLAIN_TARGET = re.compile(
     rb"(/v2/keys(?:/[A-Za-z0-9_~!$*,;=@:-][A-Za-z0-9_~!$*,;=@:.-]*)*)(?:\?([!-~]*))?"
@@ -68,42 +72,78 @@ class FastKeys:
             if match is None:
                 return False
             path, query = match.path, match.raw_query
-        authorization, names = fields.authorization, connection.arrival.certificate_names
-        caller = Caller(authorization, names) if authorization or names else ANONYMOUS
-        content_type = b""
-        if method in keys.METHODS_WITH_FORM:
-            content_type = fields.content_type
-        else:
-            body = b""
-        request = Request(method, path, query, content_type, body, b"", caller)
         if self._access is not None and not self._may_enter(connection, head):
             return False
-        began_ns = self._now_ns()
-        framing = PLAIN if method != "HEAD" else _HEAD
-        asked = Asked(method, path, began_ns, framing)
+        asked = Asked(method, path, self._now_ns(), _HEAD if method == "HEAD" else PLAIN)
+        if plain is not None and not query and method == "GET":
+            if self._is_admitted(_ANY_READ, asked, head, connection):
+                self._read(connection, asked)
+            return True
         try:
-            plan = keys.parse(request, began_ns)
-            if self._authority.is_enabled() and not self._authority.judge_key(
-                caller,
-                keys.key_of(request),
-                is_write=isinstance(plan, keys.Write),
-                is_recursive=plan.is_recursive,
-            ):
-                connection.begin_wait()
-                self._spawn(self._run_checked(plan, request, asked, connection))
-                return True
+            plan = self._plan(asked, query, fields.content_type, body)
         except EtcdError as error:
             self._runner.refuse(error, asked, connection)
             return True
-        self._runner.run(plan, asked, connection, connection)
+        if self._is_admitted(plan, asked, head, connection):
+            self._runner.run(plan, asked, connection, connection)
         return True
 
+    def _plan(self, asked: Asked, query: bytes, content_type: bytes, body: bytes) -> keys.Plan:
+        """Return what is asked for.  Raises: EtcdError."""
+        method, path, began_ns = asked.method, asked.path, asked.began_ns
+        if method == "PUT" and not query and content_type == FORM_TYPE:
+            plan = keys.find_plain_put(path, body, began_ns)
+            if plan is not None:
+                return plan
+        if method not in keys.METHODS_WITH_FORM:
+            content_type = body = b""
+        return keys.parse(Request(method, path, query, content_type, body), began_ns)
+
+    def _is_admitted(
+        self, plan: keys.Plan, asked: Asked, head: Head, connection: Connection
+    ) -> bool:
+        """Tell whether a caller may do what is planned; if not, the answer is seen to."""
+        authority = self._authority
+        if not authority.is_enabled():
+            return True
+        caller = Caller(head.fields.authorization, connection.arrival.certificate_names)
+        try:
+            if authority.judge_key(
+                caller,
+                keys.key_of(asked.path),
+                is_write=isinstance(plan, keys.Write),
+                is_recursive=plan.is_recursive,
+            ):
+                return True
+        except EtcdError as error:
+            self._runner.refuse(error, asked, connection)
+            return False
+        connection.begin_wait()
+        self._spawn(self._run_checked(plan, caller, asked, connection))
+        return False
+
+    def _read(self, connection: Connection, asked: Asked) -> None:
+        """Answer a GET without parameters."""
+        runner, backend = self._runner, self._backend
+        key = asked.path[_PREFIX_SIZE:]
+        runner.traffic.received["GET"] += 1
+        found = backend.find_value(KEYS_ROOT + key)
+        if found is None:
+            runner.read(keys.Read(KEYS_ROOT + key), asked, connection, connection)
+            return
+        body = render_value(key, found.value, found.modified_index, found.created_index)
+        runner.traffic.succeeded("GET", asked.path, self._now_ns() - asked.began_ns)
+        runner.answer(200, backend.store_index, body, PLAIN, connection)
+
     async def _run_checked(
-        self, plan: keys.Plan, request: Request, asked: Asked, connection: Connection
+        self, plan: keys.Plan, caller: Caller, asked: Asked, connection: Connection
     ) -> None:
+        """Do what is planned once the caller's password has been checked."""
+        if plan is _ANY_READ:
+            plan = keys.Read(KEYS_ROOT + keys.key_of(asked.path))
         is_kept = False
         try:
-            is_kept = await self._runner.run_checked(plan, request, asked, connection)
+            is_kept = await self._runner.run_checked(plan, caller, asked, connection)
         finally:
             connection.end_wait(is_kept=is_kept)
 

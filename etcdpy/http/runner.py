@@ -19,7 +19,7 @@ from etcdpy.http.keys import KeysRenderer, Plan, Read, Watch, Write
 from etcdpy.http.listing import ListingSender
 from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import WatchFeed
-from etcdpy.http.wire import Framing, Request
+from etcdpy.http.wire import PLAIN, UNCHUNKED_BYTES_MAX, Caller, Framing, Response
 from etcdpy.tree.event import Event
 from etcdpy.tree.node import LargeListingError
 from etcdpy.tree.watch import Watcher
@@ -90,13 +90,13 @@ class KeysRunner:
             return self.fail(error, asked, connection)
 
     async def run_checked(
-        self, plan: Plan, request: Request, asked: "Asked", connection: Connection
+        self, plan: Plan, caller: Caller, asked: "Asked", connection: Connection
     ) -> bool:
         """Do what `run` does when the caller's password has been checked, and wait for its end."""
         try:
             await self.backend.authority.check_key(
-                request.caller,
-                keys.key_of(request),
+                caller,
+                keys.key_of(asked.path),
                 is_write=isinstance(plan, Write),
                 is_recursive=plan.is_recursive,
             )
@@ -146,10 +146,22 @@ class KeysRunner:
         self, event: Event, asked: "Asked", connection: Connection, is_value_hidden: bool = False
     ) -> bool:
         """Answer what was done; return whether another request may follow."""
-        backend = self.backend
-        response = self.renderer.respond(event, backend.raft_status(), is_value_hidden)
-        self.traffic.succeeded(asked.method, asked.path, backend.now_ns() - asked.began_ns)
-        return connection.respond(response, asked.framing)
+        self.traffic.succeeded(asked.method, asked.path, self.backend.now_ns() - asked.began_ns)
+        status, body = keys.status_of(event), keys.body_of(event, is_value_hidden)
+        return self.answer(status, event.index, body, asked.framing, connection)
+
+    def answer(
+        self, status: int, index: int, body: bytes, framing: Framing, connection: Connection
+    ) -> bool:
+        """Write a success at a store index; return whether another request may follow."""
+        renderer, raft = self.renderer, self.backend.raft_status()
+        date = connection.find_plain_date()
+        if date is not None and framing is PLAIN and len(body) <= UNCHUNKED_BYTES_MAX:
+            cors = connection.cors
+            connection.send(renderer.encode_plain(status, index, raft, body, date=date, cors=cors))
+            return True
+        response = Response(status, renderer.head_lines(index, raft), body)
+        return connection.respond(response, framing)
 
     def refuse(self, error: EtcdError, asked: "Asked", connection: Connection) -> bool:
         """Answer what may not even be tried, which counts as nothing."""

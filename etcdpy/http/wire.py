@@ -96,6 +96,11 @@ _STATUS_LINES = {
 }
 
 
+def status_line(status: int) -> bytes:
+    """Return the first line of an answer of HTTP/1.1."""
+    return _STATUS_LINES[status, False]
+
+
 def encode(response: Response, framing: Framing, date: bytes, cors: bytes = CORS) -> bytes:
     """Return the whole response as bytes; `date` is a Date header line."""
     body = response.body

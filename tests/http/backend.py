@@ -13,7 +13,7 @@ from etcdpy.clustering.identity import derive_member_id
 from etcdpy.errors import EtcdError, ReconfigurationError
 from etcdpy.http.auth.access import Authority
 from etcdpy.http.auth.store import File
-from etcdpy.http.backend import Outcome, RaftStatus
+from etcdpy.http.backend import Outcome, RaftStatus, Value
 from etcdpy.http.gojson.writer import format_time
 from etcdpy.http.traffic import Traffic
 from etcdpy.logs import find_level
@@ -120,6 +120,13 @@ class TreeBackend:
                 sync = Command(CommandKind.SYNC, self.now_ns(), limit=1000)
                 tree_command.apply(self.tree, sync)
                 self._tell_watchers()
+
+    def find_value(self, path: bytes) -> Value | None:
+        return self.tree.find_value(path)
+
+    @property
+    def store_index(self) -> int:
+        return self.tree.index
 
     def get(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Event:
         return self.tree.get(

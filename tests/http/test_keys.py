@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etcdpy.errors import EtcdError
-from etcdpy.http import keys
+from etcdpy.http import keys, wire
 from etcdpy.http.backend import RaftStatus
 from etcdpy.http.form import FORM_TYPE
 from etcdpy.http.keys import KeysRenderer, Plan, Read, Watch, Write
@@ -144,30 +144,55 @@ def event(action: str, *, is_new: bool = False) -> Event:
     ],
 )
 def test_only_new_nodes_are_created(action: str, is_new: bool, status: int) -> None:
-    assert KeysRenderer(CLUSTER_ID).respond(event(action, is_new=is_new), RAFT).status == status
+    assert keys.status_of(event(action, is_new=is_new)) == status
 
 
 @pytest.mark.parametrize("action", ["set", "create", "update", "compareAndSwap"])
 def test_the_value_can_be_left_out_of_a_writes_answer(action: str) -> None:
-    response = KeysRenderer(CLUSTER_ID).respond(event(action), RAFT, is_value_hidden=True)
-    assert response.body == b'{"action":"%b"}\n' % action.encode()
+    assert keys.body_of(event(action), True) == b'{"action":"%b"}\n' % action.encode()
 
 
 @pytest.mark.parametrize("action", ["delete", "compareAndDelete", "get"])
 def test_other_answers_are_always_whole(action: str) -> None:
-    renderer = KeysRenderer(CLUSTER_ID)
-    short = renderer.respond(event(action), RAFT, is_value_hidden=True)
-    assert short == renderer.respond(event(action), RAFT)
+    assert keys.body_of(event(action), True) == keys.body_of(event(action), False)
 
 
 def test_headers_of_success_and_error() -> None:
     renderer = KeysRenderer(CLUSTER_ID)
     common = b"Content-Type: application/json\r\nX-Etcd-Cluster-Id: c8730d66636ff14\r\n"
-    success = renderer.respond(event("get"), RAFT).headers
+    success = renderer.head_lines(9, RAFT)
     assert success == common + b"X-Etcd-Index: 9\r\nX-Raft-Index: 5\r\nX-Raft-Term: 2\r\n"
     refused = renderer.respond_error(EtcdError(101, b"[a != b]", 7))
     assert refused.status == 412
     assert refused.headers == common + b"X-Etcd-Index: 7\r\n"
+
+
+@given(
+    st.sampled_from((200, 201)),
+    st.integers(0, 2**63),
+    st.builds(RaftStatus, st.integers(0, 9), st.integers(0, 2), st.integers(0, 2)),
+    st.binary(max_size=wire.UNCHUNKED_BYTES_MAX),
+)
+def test_a_plain_answer_is_the_general_one(
+    status: int, index: int, raft: RaftStatus, body: bytes
+) -> None:
+    renderer = KeysRenderer(CLUSTER_ID)
+    for cors, date in ((wire.CORS, b"Date: a\r\n"), (b"", b"Date: b\r\n")):
+        general = wire.encode(
+            wire.Response(status, renderer.head_lines(index, raft), body), wire.PLAIN, date, cors
+        )
+        assert renderer.encode_plain(status, index, raft, body, date=date, cors=cors) == general
+
+
+@given(
+    st.sampled_from((b"", b"/", b"/a", b"/a/", b"/a/b")),
+    st.lists(st.sampled_from((b"value=", b"a", b"%41", b"%4", b"+", b"&", b";", b"=", b"ttl=1"))),
+)
+def test_a_plain_put_is_what_it_is_in_general(path: bytes, parts: list[bytes]) -> None:
+    body = b"".join(parts)
+    found = keys.find_plain_put(keys.PREFIX + path, body, NOW_NS)
+    if found is not None:
+        assert found == plan("PUT", path, body)
 
 
 @pytest.mark.parametrize(
