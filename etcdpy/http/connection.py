@@ -15,7 +15,7 @@ from typing import cast
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Arrival
-from etcdpy.http.answerers import FastPath, Handler, Owner
+from etcdpy.http.answerers import Handler, Owner
 from etcdpy.http.heads import Head, HeadReader
 from etcdpy.http.limits import Limit, Limits, Reached
 from etcdpy.http.receiver import BodyPart, Receiver, Refusal
@@ -357,21 +357,22 @@ class Connection(asyncio.Protocol):
         ):
             size = fields.body_size
             if not size:
-                self._serve(fast, head, b"")
+                self._serve(head, b"")
                 return
             if 0 < size <= _GATHERED_BYTES_MAX and size <= self._limits.body_bytes_max:
                 body = self._receiver.take_whole_body()
                 if body is not None:
-                    self._serve(fast, head, body)
+                    self._serve(head, body)
                 else:
                     self._gathering = head
                     self._stop_timer()
                 return
         self._give(head)
 
-    def _serve(self, fast: FastPath, head: Head, body: bytes) -> None:
+    def _serve(self, head: Head, body: bytes) -> None:
         """Have a whole request served by the fast path, or else by the handler."""
-        if not fast.serve(self, head, body):
+        fast = self._owner.fast
+        if fast is None or not fast.serve(self, head, body):
             handler = self._give(head)
             if body:
                 handler.take_body(BodyPart(body, is_last=True))
@@ -388,9 +389,7 @@ class Connection(asyncio.Protocol):
         if part.is_last:
             body = b"".join(self._gathered)
             self._gathering, self._gathered = None, []
-            fast = self._owner.fast
-            assert fast is not None
-            self._serve(fast, head, body)
+            self._serve(head, body)
 
     def _hand_over_gathered(self) -> None:
         """Let the handler find out that a body does not come whole."""
