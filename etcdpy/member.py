@@ -58,6 +58,7 @@ from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from etcdpy.tree.picture import Picture
+from etcdpy.tree.reading import find_value
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -366,7 +367,7 @@ class Member:
 
     def find_value(self, path: bytes) -> Value | None:
         """Return the permanent file at `path`, counted as a read; None for anything else."""
-        return self._tree.find_value(path)
+        return find_value(self._tree, path)
 
     @property
     def store_index(self) -> int:

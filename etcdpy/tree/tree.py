@@ -108,26 +108,6 @@ class Tree:
         self.stats.gets_success += 1
         return new_event((GET, shown, None, self.index, False))
 
-    def find_value(self, path: bytes) -> Node | None:
-        """Return the permanent file at `path`, and count the read; None, uncounted, for others.
-
-        The plainest read: nothing of it has to be computed.
-        """
-        node: Node | None = self.root
-        for name in path[1:].split(b"/"):
-            assert node is not None
-            children = node.children
-            if children is None:
-                return None
-            node = children.get(name)
-            if node is None:
-                return None
-        assert node is not None
-        if node.children is not None or node.expiration_ns is not None:
-            return None
-        self.stats.gets_success += 1
-        return node
-
     def find_node(self, path: bytes) -> Node | None:
         """Return the node at `path`, uncounted; for this package's own modules."""
         node, depth, names = descend(self.root, path)

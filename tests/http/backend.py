@@ -24,6 +24,7 @@ from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member, MemberRefusal, publish, set_cluster_version
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from etcdpy.tree.picture import Picture
+from etcdpy.tree.reading import find_value
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -122,7 +123,7 @@ class TreeBackend:
                 self._tell_watchers()
 
     def find_value(self, path: bytes) -> Value | None:
-        return self.tree.find_value(path)
+        return find_value(self.tree, path)
 
     @property
     def store_index(self) -> int:
