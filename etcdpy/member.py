@@ -58,7 +58,7 @@ from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member as TreeMember
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from etcdpy.tree.picture import Picture
-from etcdpy.tree.reading import find_value
+from etcdpy.tree.reading import find_file, find_value
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -138,7 +138,6 @@ class Member:
         face = RaftFace(self._transport, self._received, self._fail)
         self._servers = Servers(config, self, face, tls, client_connections_max)
         self._timers = Timers()
-        self._place = (0, 0, 0)  # of `_raft_status`
         self._raft_status = RaftStatus(0, 0, 0)
         self._linearizer = Linearizer(
             self._driver, self._request_timeout_s, self._causes.explain, self.monitor.read_failed
@@ -337,8 +336,7 @@ class Member:
     def raft_status(self) -> RaftStatus:
         """Return commit index, term and leader as they are now: the same object while they stay."""
         place = self._driver.status.place()
-        if place != self._place:
-            self._place = place
+        if place != self._raft_status:
             self._raft_status = RaftStatus(*place)
         return self._raft_status
 
@@ -379,23 +377,15 @@ class Member:
 
         Raises: EtcdError; LargeListingError for a directory that has to be shown as a picture.
         """
+        now_ns, at_once = self.now_ns(), NODES_AT_ONCE_MAX
         return self._tree.get(
-            path,
-            is_recursive=is_recursive,
-            is_sorted=is_sorted,
-            now_ns=self.now_ns(),
-            nodes_max=NODES_AT_ONCE_MAX,
+            path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=now_ns, nodes_max=at_once
         )
 
     def picture(self, path: bytes, *, is_recursive: bool, is_sorted: bool) -> Picture:
         """Begin to read a directory for which `get` has just raised LargeListingError."""
-        return Picture(
-            self._tree,
-            path,
-            is_recursive=is_recursive,
-            is_sorted=is_sorted,
-            now_ns=self.now_ns(),
-        )
+        tree, now_ns = self._tree, self.now_ns()
+        return Picture(tree, path, is_recursive=is_recursive, is_sorted=is_sorted, now_ns=now_ns)
 
     def linearized(self) -> "asyncio.Future[int]":
         """Return a future that is done when the local tree holds all acknowledged before now.
@@ -419,12 +409,7 @@ class Member:
 
     def find_file(self, path: bytes) -> File | None:
         """Return the file at `path` of the local tree, None if there is none; counted as a read."""
-        node, stats = self._tree.find_node(path), self._tree.stats
-        if node is None:
-            stats.gets_fail += 1
-            return None
-        stats.gets_success += 1
-        return node if node.children is None else None
+        return find_file(self._tree, path)
 
     def members(self) -> list[TreeMember]:
         """Return all members, ascending by id."""

@@ -7,6 +7,7 @@ path and with aiohttp's handler, of which it knows no more than this.
 from typing import TYPE_CHECKING, Protocol
 
 from etcdpy.http.heads import Head
+from etcdpy.http.limits import Limits, Reached
 from etcdpy.http.receiver import BodyPart, Refusal
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Owner(Protocol):
 
     fast: FastPath | None
     waiting_count: int
+    limits: Limits
+    reached: Reached
+
+    def date(self) -> bytes:
+        """Return the Date line of now: the same object for a second."""
 
     def make_handler(self, connection: "Connection") -> Handler:
         """Return the handler of a connection's requests that `fast` does not serve."""

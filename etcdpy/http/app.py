@@ -90,13 +90,13 @@ class HttpServer:
         """
         self._access = access
         self._backend = backend
-        self._reached = backend.monitor.traffic.reached
+        self.reached = backend.monitor.traffic.reached
         self._raft = raft
         self._routes = routes
         self._cors = cors
-        self._limits = limits
+        self.limits = limits
         self._connections_max = connections_max
-        self._date = wire.DateLine()
+        self.date = wire.DateLine()
         self._runner: KeysRunner | None = None
         self.is_stopping = False
         self._ready = asyncio.Event()
@@ -211,10 +211,7 @@ class HttpServer:
             asyncio.get_running_loop(),
             arrival=arrival,
             heads=self._heads[arrival.is_tls],
-            date=self._date,
             cors=self._cors,
-            limits=self._limits,
-            reached=self._reached,
         )
 
     # Requests
@@ -315,17 +312,17 @@ class HttpServer:
         if _is_waiting(request):
             handler.connection.send(wire.CONTINUE)
         body, error = b"", b""
-        bytes_max = min(rule.bytes_max, self._limits.body_bytes_max)
+        bytes_max = min(rule.bytes_max, self.limits.body_bytes_max)
         try:
-            body = await handler.read_body(request.content, bytes_max, self._limits.body_s)
+            body = await handler.read_body(request.content, bytes_max, self.limits.body_s)
         except BodyError as broken:
             error = broken.cause
         except TimeoutError as slow:
-            self._reached[Limit.BODY_TIMEOUT] += 1
+            self.reached[Limit.BODY_TIMEOUT] += 1
             handler.connection.cut()
             raise ConnectionError("the request body does not come") from slow
         if len(body) > bytes_max:
-            self._reached[Limit.BODY_BYTES] += 1
+            self.reached[Limit.BODY_BYTES] += 1
             body, error = b"", rule.too_large
         return values._replace(body=body, body_error=error)
 

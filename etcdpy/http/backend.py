@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from etcdpy.errors import EtcdError
 from etcdpy.http.auth.access import Authority
@@ -16,8 +15,7 @@ from etcdpy.tree.picture import Picture
 from etcdpy.tree.watch import Watcher
 
 
-@dataclass(frozen=True, slots=True)
-class RaftStatus:
+class RaftStatus(NamedTuple):
     """Where the member stands in its log, when a response is written."""
 
     commit: int

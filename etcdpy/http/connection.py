@@ -10,14 +10,13 @@ when all before it have been answered, or keeps them in a queue: answers leave i
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import cast
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Arrival
 from etcdpy.http.answerers import Handler, Owner
 from etcdpy.http.heads import Head, HeadReader
-from etcdpy.http.limits import Limit, Limits, Reached
+from etcdpy.http.limits import Limit
 from etcdpy.http.receiver import BodyPart, Receiver, Refusal
 from etcdpy.http.sending import StallWatch
 from etcdpy.http.watch import WatchFeed
@@ -37,7 +36,6 @@ class Connection(asyncio.Protocol):
     """A client connection; see the module."""
 
     __slots__ = (
-        "_date",
         "_drained",
         "_gathered",
         "_gathering",
@@ -47,10 +45,8 @@ class Connection(asyncio.Protocol):
         "_is_leaving",
         "_is_refusing",
         "_is_writing_paused",
-        "_limits",
         "_loop",
         "_owner",
-        "_reached",
         "_receiver",
         "_stall_watch",
         "_timer",
@@ -69,17 +65,11 @@ class Connection(asyncio.Protocol):
         *,
         arrival: Arrival,
         heads: HeadReader,
-        date: Callable[[], bytes],
         cors: bytes,
-        limits: Limits,
-        reached: Reached,
     ) -> None:
         self._owner = owner
         self._loop = loop
-        self._receiver = Receiver(heads, limits.head_bytes_max)
-        self._date = date
-        self._limits = limits
-        self._reached = reached
+        self._receiver = Receiver(heads, owner.limits.head_bytes_max)
         self.transport: asyncio.Transport | None = None
         self.arrival = arrival
         self.cors = cors
@@ -123,12 +113,12 @@ class Connection(asyncio.Protocol):
     def respond(self, response: Response, framing: Framing) -> bool:
         """Write a whole response; return whether another request may follow."""
         framing = self.settle(framing)
-        self.send(wire.encode(response, framing, self._date(), self.cors))
+        self.send(wire.encode(response, framing, self._owner.date(), self.cors))
         return self.answered(is_kept=wire.is_kept(response, framing))
 
     def find_plain_date(self) -> bytes | None:
         """Return the Date line of now if an answer can be written without a look at its framing."""
-        return self._date() if self._handler is None else None
+        return self._owner.date() if self._handler is None else None
 
     def settle(self, framing: Framing) -> Framing:
         """Return how a request is to be answered, now that its body was taken or left."""
@@ -150,7 +140,7 @@ class Connection(asyncio.Protocol):
 
     def stream_head(self, headers: bytes, framing: Framing) -> bytes:
         """Return the head of a response that goes on for as long as there are events."""
-        return wire.encode_stream_head(headers, framing, self._date(), self.cors)
+        return wire.encode_stream_head(headers, framing, self._owner.date(), self.cors)
 
     def begin_wait(self) -> None:
         """Take no other request before `end_wait`."""
@@ -270,7 +260,9 @@ class Connection(asyncio.Protocol):
         """Hear that the client does not read."""
         self._is_writing_paused = True
         if self._stall_watch is None and self.transport is not None:
-            self._stall_watch = StallWatch(self._loop, self.transport, self._limits, self._reached)
+            self._stall_watch = StallWatch(
+                self._loop, self.transport, self._owner.limits, self._owner.reached
+            )
         if self._stall_watch is not None:
             self._stall_watch.begin()
         if self.feed is not None:
@@ -359,7 +351,7 @@ class Connection(asyncio.Protocol):
             if not size:
                 self._serve(head, b"")
                 return
-            if 0 < size <= _GATHERED_BYTES_MAX and size <= self._limits.body_bytes_max:
+            if 0 < size <= _GATHERED_BYTES_MAX and size <= self._owner.limits.body_bytes_max:
                 body = self._receiver.take_whole_body()
                 if body is not None:
                     self._serve(head, body)
@@ -403,7 +395,7 @@ class Connection(asyncio.Protocol):
         """End the connection, behind the requests before."""
         handler = self._handler
         if refusal.is_too_long:
-            self._reached[Limit.HEAD_BYTES] += 1
+            self._owner.reached[Limit.HEAD_BYTES] += 1
         if self._is_ending:
             self._is_refusing = True
         elif handler is not None and handler.is_busy:
@@ -436,7 +428,7 @@ class Connection(asyncio.Protocol):
         if self._gathering is None and not self._receiver.has_begun_head:
             self._stop_timer()
         elif self._timer is None:
-            limits, is_head = self._limits, self._gathering is None
+            limits, is_head = self._owner.limits, self._gathering is None
             time_s = limits.head_s if is_head else limits.body_s
             if time_s is not None:
                 limit = Limit.HEAD_TIMEOUT if is_head else Limit.BODY_TIMEOUT
@@ -450,5 +442,5 @@ class Connection(asyncio.Protocol):
     def _drop_slow(self, limit: Limit) -> None:
         """Close on a client that has begun a request and does not go on."""
         self._timer = None
-        self._reached[limit] += 1
+        self._owner.reached[limit] += 1
         self.cut()

@@ -1,6 +1,6 @@
-"""The plainest read: one permanent file, of which nothing has to be computed.
+"""The plainest reads: one file, of which nothing has to be computed.
 
-A file of its own because it is what most requests are, and is written out for speed
+A file of its own because they are what most requests are, and are written out for speed
 (tests/http/measure.py): no event, no view, no list of names.
 """
 
@@ -26,3 +26,16 @@ def find_value(tree: Tree, path: bytes) -> Node | None:
         return None
     tree.stats.gets_success += 1
     return node
+
+
+def find_file(tree: Tree, path: bytes) -> Node | None:
+    """Return the file at `path`, None if there is none; counted as a read that found what is there.
+
+    It is not to be kept or changed.
+    """
+    node = tree.find_node(path)
+    if node is None:
+        tree.stats.gets_fail += 1
+        return None
+    tree.stats.gets_success += 1
+    return node if node.children is None else None

@@ -24,7 +24,7 @@ from etcdpy.tree.event import Event
 from etcdpy.tree.members import Member, MemberRefusal, publish, set_cluster_version
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from etcdpy.tree.picture import Picture
-from etcdpy.tree.reading import find_value
+from etcdpy.tree.reading import find_file, find_value
 from etcdpy.tree.tree import Tree
 from etcdpy.tree.watch import Watcher
 
@@ -155,12 +155,7 @@ class TreeBackend:
         self.tree.unwatch(watcher)
 
     def find_file(self, path: bytes) -> File | None:
-        node, stats = self.tree.find_node(path), self.tree.stats
-        if node is None:
-            stats.gets_fail += 1
-            return None
-        stats.gets_success += 1
-        return node if node.children is None else None
+        return find_file(self.tree, path)
 
     def members(self) -> list[Member]:
         return tree_members.list_members(self.tree)

@@ -13,7 +13,7 @@ from typing import Any
 from etcdpy.http import keys, wire
 from etcdpy.http.acceptor import PLAIN
 from etcdpy.http.app import HttpServer
-from etcdpy.http.connection import Connection, Limits
+from etcdpy.http.connection import Connection
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.receiver import Receiver
 from etcdpy.http.tables import CLIENT_ROUTES
@@ -87,9 +87,7 @@ def whole() -> None:
         asyncio.get_running_loop(),
         arrival=PLAIN,
         heads=HeadReader(is_muxed=True),
-        date=wire.DateLine(),
         cors=wire.CORS,
-        limits=Limits(),
     )
     connection.connection_made(NullTransport())
     connection.data_received(PUT)

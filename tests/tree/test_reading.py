@@ -1,9 +1,9 @@
-"""The plainest read finds what `get` finds, or leaves it to it."""
+"""The plainest reads find what `get` finds, or leave it to it."""
 
 import pytest
 
 from etcdpy.errors import EtcdError
-from etcdpy.tree.reading import find_value
+from etcdpy.tree.reading import find_file, find_value
 from etcdpy.tree.tree import Tree
 
 NOW_NS = 1_790_000_000 * 10**9
@@ -44,3 +44,13 @@ def test_all_else_is_left_to_get_and_not_counted(tree: Tree, path: bytes) -> Non
         assert node.is_dir or node.expiration_ns is not None
     except EtcdError:
         pass
+
+
+def test_a_file_is_found_and_what_is_found_counts(tree: Tree) -> None:
+    found = find_file(tree, b"/1/brief")
+    assert found is not None
+    assert found.value == b"b"
+    assert find_file(tree, b"/1/a") is None
+    assert (tree.stats.gets_success, tree.stats.gets_fail) == (2, 0)
+    assert find_file(tree, b"/1/none") is None
+    assert (tree.stats.gets_success, tree.stats.gets_fail) == (2, 1)
