@@ -1,15 +1,12 @@
 """One member as one process: its event loop, listeners, data directory, signals and end.
 
 The order of the start is etcd's: peer listeners, client listeners, the directory's lock, the log.
-Signals keep their default action until the member is ready.  A graceful stop ends by the very
-signal that asked for it, so that whoever waits sees what it expects; as PID 1 it exits with 0.
+Signals keep their default action until the member is ready.  What is to be a proxy is `proxying`'s.
 Source: spec/cluster.md sections 1, 6 and 11; spec/config.md section 5.
 """
 
 import asyncio
 import logging
-import os
-import resource
 import signal
 import time
 from contextlib import ExitStack
@@ -18,9 +15,8 @@ from typing import Any
 
 import uvloop
 
-from etcdpy import ETCD_VERSION
+from etcdpy import ETCD_VERSION, proxying
 from etcdpy.collector import collect_seldom
-from etcdpy.errors import ConfigError
 from etcdpy.http.acceptor import Listener
 from etcdpy.logs import NOTICE
 from etcdpy.member import Member
@@ -28,27 +24,30 @@ from etcdpy.readiness import notify_systemd
 from etcdpy.serving import Listeners
 from etcdpy.settings.config import Config
 from etcdpy.startup.bootstrap import start_up
+from etcdpy.startup.discovery import DiscoveryError, Failure
 from etcdpy.startup.exposure import warn_of_directory
 from etcdpy.startup.listeners import close_listeners, listening_address, open_listeners
+from etcdpy.startup.roles import Role, find_role
 from etcdpy.startup.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files
+from etcdpy.system import (
+    RESERVED_DESCRIPTORS,
+    catch_signals,
+    end_by,
+    log_signal,
+    raise_descriptor_limit,
+)
 from etcdpy.telemetry.disk import DiskFigures, MeasuredFiles, MeasuredUnsyncedFiles
 
 main_log = logging.getLogger("etcdpy.etcdmain")
 embed_log = logging.getLogger("etcdpy.embed")
 server_log = logging.getLogger("etcdpy.etcdserver")
 store_log = logging.getLogger("etcdpy.store")
-os_log = logging.getLogger("etcdpy.pkg.osutil")
 
 #: How often a locked data directory is tried again, and after how long the operator is told.
 LOCK_RETRY_S = 0.2
 LOCK_WARN_S = 10.0
-
-#: File descriptors that clients never get; etcd's number.
-RESERVED_DESCRIPTORS = 150
-
-_SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,24 @@ class _Resources:
 
 
 def run(config: Config) -> int:
-    """Run a member until a signal or a fault ends it; return the exit code.
+    """Run a member, or a proxy, until a signal or a fault ends it; return the exit code.
 
-    Raises: ConfigError or FatalError where the member can't start or go on.
+    Raises: ConfigError or FatalError where it can't start or go on.
     """
-    client_connections_max = _raise_descriptor_limit() - RESERVED_DESCRIPTORS
+    if find_role(config) is Role.PROXY:
+        return proxying.run(config)
+    try:
+        return _run_member(config)
+    except DiscoveryError as refusal:
+        if refusal.failure is not Failure.FULL or config.discovery_fallback != "proxy":
+            raise
+    main_log.log(NOTICE, "discovery cluster full, falling back to proxy")
+    return proxying.run(config)
+
+
+def _run_member(config: Config) -> int:
+    """Raises: ConfigError or FatalError."""
+    client_connections_max = raise_descriptor_limit() - RESERVED_DESCRIPTORS
     collect_seldom()
     _log_settings(config)
     with ExitStack() as stack:
@@ -89,12 +101,7 @@ def run(config: Config) -> int:
         held = _Resources(listeners, data_dir, client_connections_max, tls, files.figures)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             received = runner.run(_serve(config, held))
-    if received is None or os.getpid() == 1:
-        return 0
-    # End as the signal would have ended us: shells and supervisors tell the two apart.
-    signal.signal(received, signal.SIG_DFL)
-    os.kill(os.getpid(), received)
-    return 128 + received
+    return end_by(received)
 
 
 async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
@@ -133,7 +140,6 @@ async def _serve(config: Config, held: _Resources) -> signal.Signals | None:
 
 async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     """Serve until a signal comes, or the member fails or is removed from the cluster."""
-    loop = asyncio.get_running_loop()
     for listener in held.listeners.peers:
         embed_log.info("listening for peers on %s", listening_address(listener))
     for listener in held.listeners.metrics:
@@ -146,13 +152,10 @@ async def _live(member: Member, held: _Resources) -> signal.Signals | None:
     for listener in held.listeners.clients:
         _log_service(listener)
     notify_systemd()
-    asked: asyncio.Future[signal.Signals] = loop.create_future()
-    for number in _SIGNAL_WORDS:
-        loop.add_signal_handler(number, _note_signal, asked, number)
+    asked = catch_signals()
     if await _is_over(member, asked):
         return None
-    word = _SIGNAL_WORDS[asked.result()]
-    os_log.log(NOTICE, "received %s signal, shutting down...", word)
+    log_signal(asked.result())
     handing_over = asyncio.ensure_future(member.hand_over())
     await _is_over(member, handing_over)
     handing_over.cancel()
@@ -188,15 +191,6 @@ async def _is_over(member: Member, event: "asyncio.Future[Any]") -> bool:
     server_log.error("the member has been permanently removed from the cluster")
     server_log.info("the data-dir used by this member must be removed.")
     return True
-
-
-def _note_signal(asked: "asyncio.Future[signal.Signals]", number: signal.Signals) -> None:
-    """Ask for a graceful stop; a second signal ends the process at once, whatever it waits for."""
-    if not asked.done():
-        asked.set_result(number)
-    for handled in _SIGNAL_WORDS:
-        asyncio.get_running_loop().remove_signal_handler(handled)
-        signal.signal(handled, signal.SIG_DFL)
 
 
 def _lock_data_dir(config: Config, files: Files) -> DataDir:
@@ -243,19 +237,3 @@ def _log_settings(config: Config) -> None:
         if config.discovery_proxy:
             embed_log.info("discovery proxy = %s", config.discovery_proxy)
     embed_log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
-
-
-def _raise_descriptor_limit() -> int:
-    """Allow as many descriptors as the system lets this process have; return how many.
-
-    Raises: ConfigError when they would not do for the log, the snapshots and some clients.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard <= RESERVED_DESCRIPTORS:
-        raise ConfigError(
-            f"file descriptor limit[{hard}] of etcd process is too low, and should be set higher"
-            f" than {RESERVED_DESCRIPTORS} to ensure internal usage"
-        )
-    return hard

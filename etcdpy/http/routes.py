@@ -88,12 +88,12 @@ class Routes:
         """
         path, raw_query = target.split(raw_target, method)
         if raw_target == b"*":
-            return _OPTIONS_OF_SERVER if method == "OPTIONS" else _BAD_ASTERISK
+            return answer_asterisk(method)
         if method == "OPTIONS" and self.has_cors:
             return _OPTIONS
         cleaned = target.clean(path)
         if cleaned != path and method != "CONNECT":
-            return _redirect(method, cleaned, raw_query)
+            return redirect(method, cleaned, raw_query)
         route = self._find(path)
         if route is None:
             return wire.NOT_FOUND
@@ -108,7 +108,12 @@ class Routes:
         return self._exact.get(path)
 
 
-def _redirect(method: str, path: bytes, raw_query: bytes) -> Response:
+def answer_asterisk(method: str) -> Response:
+    """Return the answer to a request for `*`, which is the server as a whole."""
+    return _OPTIONS_OF_SERVER if method == "OPTIONS" else _BAD_ASTERISK
+
+
+def redirect(method: str, path: bytes, raw_query: bytes) -> Response:
     """Return the 301 to the clean path; only GET has a page, HEAD its type, others nothing."""
     redirect = target.redirect_to(path, raw_query)
     location = b"Location: %b\r\n" % redirect.location

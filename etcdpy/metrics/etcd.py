@@ -242,7 +242,8 @@ _DISK = (
     ),
 )
 
-_PROCESS = (
+#: What the system tells of a process.
+PROCESS = (
     Family(
         "process_cpu_seconds_total", _COUNTER, "Total user and system CPU time spent in seconds."
     ),
@@ -265,4 +266,4 @@ _PROCESS = (
 )
 
 #: What etcd shows too, and means the same by.
-ETCD: tuple[Family, ...] = (*_SERVER, *_HTTP, *_STORE, *_NETWORK, *_DISK, *_PROCESS)
+ETCD: tuple[Family, ...] = (*_SERVER, *_HTTP, *_STORE, *_NETWORK, *_DISK, *PROCESS)

@@ -33,6 +33,7 @@ from etcdpy.settings.other import (
     MonitoringSettings,
     UnsafeSettings,
 )
+from etcdpy.settings.proxy import OFF, ON, READONLY, ProxySettings
 from etcdpy.settings.security import SecuritySettings
 from etcdpy.urls import (
     HostPort,
@@ -53,6 +54,7 @@ REQUEST_TIMEOUT_BASE_MS = 5_000
 class Config(
     MemberSettings,
     ClusteringSettings,
+    ProxySettings,
     SecuritySettings,
     MonitoringSettings,
     LoggingSettings,
@@ -103,7 +105,7 @@ class Config(
         self._check_times()
         if self.discovery_service and not self.enable_v2:
             raise ConfigError("--discovery-service needs the v2 API: --enable-v2=false is set")
-        if not self.advertise_client_urls:
+        if not self.advertise_client_urls and self.proxy == OFF:
             raise ConfigError(
                 "--advertise-client-urls is required when --listen-client-urls is set explicitly"
             )
@@ -124,6 +126,9 @@ class Config(
                 "multiple discovery or bootstrap flags are set."
                 ' Choose one of "initial-cluster", "discovery" or "discovery-srv"'
             )
+
+        if self.proxy not in (OFF, READONLY, ON):
+            raise ConfigError("unexpected error setting up proxyFlag: invalid value")
 
     def _check_times(self) -> None:
         heartbeat_ms, election_ms = self.heartbeat_interval_ms, self.election_timeout_ms

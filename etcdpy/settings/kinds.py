@@ -20,6 +20,7 @@ INT64_MAX = 2**63 - 1
 
 MEMBER = "Member"
 CLUSTERING = "Clustering"
+PROXY = "Proxy"
 SECURITY = "Security"
 MONITORING = "Monitoring"
 LOGGING = "Logging"
@@ -27,7 +28,17 @@ LIMITS = "Limits (not etcd's)"
 UNSAFE = "Unsafe"
 DEPRECATED = "Deprecated"
 #: In the order of help and documentation.
-SECTIONS = (MEMBER, CLUSTERING, SECURITY, MONITORING, LOGGING, LIMITS, UNSAFE, DEPRECATED)
+SECTIONS = (
+    MEMBER,
+    CLUSTERING,
+    PROXY,
+    SECURITY,
+    MONITORING,
+    LOGGING,
+    LIMITS,
+    UNSAFE,
+    DEPRECATED,
+)
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -180,6 +191,7 @@ ORIGINS = Kind("URL list or `*`", "string", parse_origins)
 #: Lists that are one text with commas, in a file as well.
 LISTS_IN_TEXT = (URLS, HOSTS, ORIGINS)
 FALLBACK = Kind("`proxy` or `exit`", "string", parse_choice(("proxy", "exit")))
+PROXY_MODE = Kind("`off`, `readonly` or `on`", "string", parse_choice(("off", "readonly", "on")))
 CLUSTER_STATE = Kind("`new` or `existing`", "string", parse_choice(("new", "existing")))
 
 

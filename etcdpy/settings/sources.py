@@ -33,6 +33,7 @@ from etcdpy.settings.kinds import (
     flag_to_env,
     json_type,
 )
+from etcdpy.settings.proxy import OFF
 from etcdpy.settings.unused import check_unused
 from etcdpy.urls import UrlError, go_quote
 
@@ -211,7 +212,8 @@ def values_of_command_line(line: CommandLine) -> dict[str, object]:
     check_unused(line.unused)
     values = {_BY_FLAG[flag].name: value for flag, value in line.values.items() if flag in _BY_FLAG}
     # Who may become a proxy advertises nothing then.
-    may_be_proxy = values.get("discovery") and values.get("discovery_fallback") != "exit"
+    falls_back = values.get("discovery") and values.get("discovery_fallback") != "exit"
+    may_be_proxy = values.get("proxy", OFF) != OFF or falls_back
     is_missing = "listen-client-urls" in line.given and "advertise-client-urls" not in line.given
     if is_missing and not may_be_proxy:
         values["advertise_client_urls"] = ()  # Config refuses that

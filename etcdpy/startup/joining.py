@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -52,6 +52,7 @@ class RunningCluster:
     id: int
     members: tuple[Member, ...]  # ascending by id
     is_etcdpy: bool = True  # False: who described it is no etcdpy, so a real etcd
+    url: str = field(default="", compare=False)  # where it was described
 
     def __str__(self) -> str:
         """Return the cluster as etcd's refusals show it."""
@@ -68,6 +69,24 @@ async def find_running_cluster(urls: Sequence[str], tls: ClientTls | None = None
 
     Raises: ConfigError if none can, or if it is a cluster of the real etcd.
     """
+    prefix = "cannot fetch cluster info from peer urls: "
+    try:
+        found = await describe_cluster(urls, tls)
+    except ConfigError as refusal:
+        raise ConfigError(f"{prefix}{refusal}") from None
+    if not found.is_etcdpy:
+        raise ConfigError(
+            f"{prefix}{found.url} is a member of a cluster of the real etcd, which etcdpy cannot"
+            " join"
+        )
+    return found
+
+
+async def describe_cluster(urls: Sequence[str], tls: ClientTls | None = None) -> RunningCluster:
+    """Return the cluster that the first of these peer URLs describes that can, of either kind.
+
+    Raises: ConfigError if none can.
+    """
     reason = "could not retrieve cluster information from the given URLs"
     async with _client(tls) as client:
         for url in urls:
@@ -76,15 +95,10 @@ async def find_running_cluster(urls: Sequence[str], tls: ClientTls | None = None
             except _UnusableError as error:
                 log.warning("%s", error)
                 continue
-            if not found.is_etcdpy:
-                raise ConfigError(
-                    f"cannot fetch cluster info from peer urls: {url} is a member of a cluster of"
-                    " the real etcd, which etcdpy cannot join"
-                )
             if found.members:
                 return found
             reason = "failed to get raft cluster member(s) from the given URLs"
-    raise ConfigError(f"cannot fetch cluster info from peer urls: {reason}")
+    raise ConfigError(reason)
 
 
 async def is_bootstrapped(
@@ -247,7 +261,7 @@ async def _ask_cluster(client: _Client, url: str, timeout_s: float) -> RunningCl
         raise _UnusableError(f"could not unmarshal cluster response: {error}") from error
     if answer.cluster_id is None:
         raise _UnusableError("could not parse the cluster ID from cluster res")
-    return RunningCluster(answer.cluster_id, members, answer.is_etcdpy)
+    return RunningCluster(answer.cluster_id, members, answer.is_etcdpy, url)
 
 
 def _members_of(content: Any) -> tuple[Member, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from etcdpy.errors import ConfigError
 from etcdpy.settings.config import Config
 from etcdpy.startup.exposure import warn_of_key
+from etcdpy.startup.roles import PROXY_NAME
 from etcdpy.tls.ciphers import SUITES
 from etcdpy.tls.contexts import ClientTls, ServerTls, TlsError, TlsSettings
 from etcdpy.tls.self_signed import make_self_signed
@@ -55,7 +56,7 @@ def secure_peers(config: Config) -> tuple[ServerTls | None, ClientTls]:
     )
     urls = config.listen_peer_urls
     if config.peer_auto_tls:
-        settings = _sign_ourselves(config, settings, "peer", urls)
+        settings = _sign_ourselves(_fixtures(config, "peer"), settings, "peer", urls)
     if not settings.is_empty:
         log.info("peerTLS: %s", settings)
         warn_of_key(settings.key_file)
@@ -87,7 +88,7 @@ def secure_clients(config: Config) -> ServerTls | None:
     )
     urls = config.listen_client_urls
     if config.auto_tls:
-        settings = _sign_ourselves(config, settings, "client", urls)
+        settings = _sign_ourselves(_fixtures(config, "client"), settings, "client", urls)
     _warn_of_plain(urls, settings, "client", "")
     for url in urls:
         if _is_tls(url) and settings.is_empty:
@@ -103,6 +104,56 @@ def secure_clients(config: Config) -> ServerTls | None:
         return None
     try:
         return ServerTls(settings)
+    except TlsError as refusal:
+        raise ConfigError(str(refusal)) from refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyTls:
+    """The TLS of a proxy: of its listeners, where they need it, and of what it dials."""
+
+    listening: ServerTls | None
+    to_clients: ClientTls  # to where members listen for clients
+    to_peers: ClientTls
+
+
+def secure_proxy(config: Config) -> ProxyTls:
+    """Return the TLS of a proxy's listeners, and that with which it dials members.
+
+    The files for clients count on both sides; those for peers in their place where there are none.
+    Raises: ConfigError.
+    """
+    _check_ciphers(config.cipher_suites)
+    peers = TlsSettings(
+        cert_file=config.peer_cert_file,
+        key_file=config.peer_key_file,
+        trusted_ca_file=config.peer_trusted_ca_file,
+        cipher_suites=config.cipher_suites,
+        is_self_signed=config.peer_auto_tls,
+    )
+    clients = TlsSettings(
+        cert_file=config.cert_file,
+        key_file=config.key_file,
+        trusted_ca_file=config.trusted_ca_file,
+        client_cert_auth=config.client_cert_auth,
+        crl_file=config.client_crl_file,
+        allowed_hostname=config.client_cert_allowed_hostname,
+        cipher_suites=config.cipher_suites,
+    )
+    dialing = peers if clients.is_empty else clients
+    to_clients = ClientTls(replace(dialing, is_self_signed=config.auto_tls))
+    to_peers = ClientTls(peers)
+    urls = config.listen_client_urls
+    is_needed = any(map(_is_tls, urls))
+    if config.auto_tls and is_needed:
+        directory = Path(config.data_dir) / PROXY_NAME / "clientCerts"
+        clients = _sign_ourselves(directory, clients, "client", urls)
+    _check_certificate_for(urls, clients)
+    try:
+        for settings, made in ((dialing, to_clients), (peers, to_peers)):
+            if not settings.is_empty:
+                made.check()
+        return ProxyTls(ServerTls(clients) if is_needed else None, to_clients, to_peers)
     except TlsError as refusal:
         raise ConfigError(str(refusal)) from refusal
 
@@ -127,14 +178,18 @@ def _check_ciphers(names: Sequence[str]) -> None:
             raise ConfigError(f"unexpected TLS cipher suite {go_quote(name)}")
 
 
+def _fixtures(config: Config, side: str) -> Path:
+    """Return where a member keeps the certificates that it has made."""
+    return Path(config.data_dir) / "fixtures" / side
+
+
 def _sign_ourselves(
-    config: Config, settings: TlsSettings, side: str, urls: Sequence[str]
+    directory: Path, settings: TlsSettings, side: str, urls: Sequence[str]
 ) -> TlsSettings:
     """Return settings with a certificate that this member has made.  Raises: ConfigError."""
     if not settings.is_empty:
         log.warning("ignoring %s auto TLS since certs given", side)
         return settings
-    directory = Path(config.data_dir) / "fixtures" / side
     made = make_self_signed(directory, [parse_url(url).host for url in urls])
     # As in etcd, nothing of what was told about verification counts then.
     return replace(

@@ -84,6 +84,7 @@ def show(parts: Parts, text: Exposition) -> None:
     """Put every metric of a member into `text`."""
     for section in _SECTIONS:
         section(parts, text)
+    show_process(text)
 
 
 def _show_server(parts: Parts, text: Exposition) -> None:
@@ -274,7 +275,8 @@ def _show_runtime(parts: Parts, text: Exposition) -> None:
         text.put("etcdpy_log_lines_total", count, level)
 
 
-def _show_process(parts: Parts, text: Exposition) -> None:
+def show_process(text: Exposition) -> None:
+    """Put what the system tells of this process into `text`."""
     text.put("process_cpu_seconds_total", machine.cpu_s())
     text.put("process_max_fds", machine.descriptors_max())
     text.put("os_fd_limit", machine.descriptors_max())
@@ -301,7 +303,6 @@ _SECTIONS = (
     _show_raft,
     _show_queues,
     _show_runtime,
-    _show_process,
 )
 
 

@@ -24,15 +24,6 @@ from tests.harness.process import ROOT, Kind, Launcher, Member, tied, wait_until
 
 DEADLINE_S = 30.0
 SPEC = ROOT / "docs" / "spec" / "config.md"
-#: What no version of etcdpy has yet: refused as an unknown flag.
-REFUSED = {
-    "proxy",
-    "proxy-dial-timeout",
-    "proxy-failure-wait",
-    "proxy-read-timeout",
-    "proxy-refresh-interval",
-    "proxy-write-timeout",
-}
 #: What etcdpy has and etcd has not.
 OWN = {"discovery-service"}
 #: Flags of etcd 2.3 that 3.4 does not know either.
@@ -76,7 +67,7 @@ def test_every_flag_of_etcd_is_known_and_has_its_place(tmp_path: Path) -> None:
     _, out, _ = run(Kind.ETCD, tmp_path, ["--help"])
     theirs = set(re.findall(r"^ +--([a-z0-9-]+)", out, re.MULTILINE))
     assert len(theirs) >= 80
-    assert theirs - TAKEN - set(WITHOUT_EFFECT) - set(IGNORED_FLAGS) == REFUSED & theirs
+    assert theirs - TAKEN - set(WITHOUT_EFFECT) - set(IGNORED_FLAGS) == set()
 
 
 def test_etcds_defaults_are_taken_and_are_ours(
@@ -106,7 +97,7 @@ def test_every_flag_of_the_specification_has_its_place() -> None:
     rows = [re.sub(r"\([^)]*\)", "", cell) for cell in cells]
     named = {flag for row in rows for flag in re.findall(r"`([a-z][A-Za-z0-9-]+)`", row)}
     assert len(named) > 80
-    assert named - TAKEN - set(WITHOUT_EFFECT) - set(IGNORED_FLAGS) - OLD == REFUSED
+    assert named - TAKEN - set(WITHOUT_EFFECT) - set(IGNORED_FLAGS) - OLD == set()
 
 
 def nonsense() -> list[list[str]]:

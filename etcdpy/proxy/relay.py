@@ -1,0 +1,257 @@
+"""One request on its way to a member, and the answer on its way back.
+
+A file of its own because it is the task of one request.  Members are tried in the director's order
+until one answers; who does not is left alone for a while.  A request that changes something is not
+sent to a second member once the first may have seen it: it could be done twice.  An answer that
+breaks off is cut at the client too, which must not take it for whole.
+Source: spec/cluster.md section 9.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from etcdpy.http import wire
+from etcdpy.http.heads import CHUNKED
+from etcdpy.proxy import forwarding
+from etcdpy.proxy.answers import AnswerHead
+from etcdpy.proxy.body import Body
+from etcdpy.proxy.director import Director, Endpoint
+from etcdpy.proxy.downstream import Exchange
+from etcdpy.proxy.figures import CROWDED, FAILED_GETTING, FAILED_SENDING, ZERO_ENDPOINTS, Figures
+from etcdpy.proxy.forwarding import Outgoing
+from etcdpy.proxy.routing import is_watch
+from etcdpy.proxy.upstream import CrowdedError, Upstream, UpstreamConnection, UpstreamError
+
+log = logging.getLogger("etcdpy.proxy.httpproxy")
+
+#: Methods that change nothing, so that they can be asked again.
+_HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The members, as all requests of a proxy see them."""
+
+    director: Director
+    upstream: Upstream
+    figures: Figures
+    failure_wait_s: float
+    now_s: Callable[[], float] = time.monotonic
+
+    def available(self) -> list[Endpoint]:
+        """Return whom to ask, in this order."""
+        return self.director.available(self.now_s())
+
+    def fail(self, endpoint: Endpoint, reason: str) -> None:
+        """Leave a member alone for a while, and say so."""
+        log.info("failed to direct request to %s: %s", endpoint.url, reason)
+        if not self.director.fail(endpoint, self.now_s()):
+            return
+        log.info("marked endpoint %s unavailable", endpoint.url)
+        words = "marked endpoint %s available, to retest connectivity"
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.failure_wait_s, log.info, words, endpoint.url)
+
+
+class _BrokenBodyError(Exception):
+    """The client's body breaks off, which says nothing of any member."""
+
+    def __init__(self, fault: bytes) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class Relay:
+    """Carries one exchange; the holder of its client's request meanwhile."""
+
+    def __init__(self, exchange: Exchange, members: Members) -> None:
+        self._exchange = exchange
+        self._members = members
+        self._method = exchange.head.method
+        self._is_watch = is_watch(exchange.head)
+        self._connection: UpstreamConnection | None = None
+        self._is_body_sent = False  # some of a body that is not kept: it can't be sent again
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_chunked = False
+        self._is_kept = False
+        self._task = asyncio.ensure_future(self._run())
+        exchange.holder = self
+        exchange.ask_for_body()
+
+    @property
+    def task(self) -> "asyncio.Task[None]":
+        """What runs until the answer is through."""
+        return self._task
+
+    # What the client does
+
+    def leave(self) -> None:
+        """End the request at the member too."""
+        if self._method in _HARMLESS and self._connection is not None:
+            log.info("client %s closed request prematurely", self._exchange.client_host)
+        self._task.cancel()
+
+    def half_close(self) -> None:
+        """End a watch, properly if it has begun; whatever else was asked is still answered."""
+        if not self._is_watch:
+            return
+        if self._is_chunked:
+            self._exchange.write(wire.LAST_CHUNK)
+            self._exchange.finish(is_kept=False)
+        else:
+            self._exchange.cut()
+        self._task.cancel()
+
+    def pause(self) -> None:
+        """Have the member wait for the client."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    # The way there
+
+    async def _run(self) -> None:
+        try:
+            await self._carry()
+        except _BrokenBodyError as error:
+            self._refuse(500, f"failed to read request body: {error.fault.decode('latin-1')}")
+        except CrowdedError:
+            self._members.figures.dropped[self._method, CROWDED] += 1
+            self._refuse(503, "too many requests at once")
+        finally:
+            connection = self._connection
+            if connection is not None and not connection.is_reusable:
+                connection.close()
+
+    async def _carry(self) -> None:
+        exchange, members = self._exchange, self._members
+        body, data = exchange.body, b""
+        if body is not None:
+            if await body.gathered() and body.fault:
+                raise _BrokenBodyError(body.fault)
+            data = body.take()
+        endpoints = members.available()
+        if not endpoints:
+            members.figures.dropped[self._method, ZERO_ENDPOINTS] += 1
+            self._refuse(503, "zero endpoints currently available")
+            return
+        request = forwarding.outgoing(exchange.head, exchange.client_host)
+        began_ns = time.perf_counter_ns()
+        for endpoint in endpoints:
+            try:
+                answer = await self._ask(endpoint, request, data)
+            except UpstreamError as error:
+                members.figures.dropped[self._method, FAILED_SENDING] += 1
+                members.fail(endpoint, str(error))
+                if self._is_body_sent or (error.is_sent and self._method not in _HARMLESS):
+                    break
+                continue
+            took_ns = time.perf_counter_ns() - began_ns
+            members.figures.handled[self._method, answer.status] += 1
+            members.figures.durations[self._method].observe(took_ns)
+            await self._return(endpoint, answer)
+            return
+        members.figures.dropped[self._method, FAILED_GETTING] += 1
+        self._refuse(502, f"unable to get response from {len(endpoints)} endpoint(s)")
+
+    async def _ask(self, endpoint: Endpoint, request: Outgoing, data: bytes) -> AnswerHead:
+        """Return the head of a member's answer.  Raises: UpstreamError, CrowdedError."""
+        connection = await self._members.upstream.connect(endpoint.url)
+        try:
+            return await self._send(connection, endpoint, request, data)
+        except UpstreamError as error:
+            # A connection that has waited may have been closed under us, which says nothing of the
+            # member.
+            is_stale = connection.is_used and not self._is_body_sent
+            if not is_stale or (error.is_sent and self._method not in _HARMLESS):
+                raise
+        fresh = await self._members.upstream.connect(endpoint.url, is_fresh=True)
+        return await self._send(fresh, endpoint, request, data)
+
+    async def _send(
+        self, connection: UpstreamConnection, endpoint: Endpoint, request: Outgoing, data: bytes
+    ) -> AnswerHead:
+        """Raises: UpstreamError."""
+        self._connection = connection
+        body = self._exchange.body
+        size = len(data)
+        if body is not None and not body.is_taken:
+            size = CHUNKED if body.left < 0 else size + body.held_bytes + body.left
+        connection.begin(is_for_head=self._method == "HEAD")
+        head = request.head(urlsplit(endpoint.url).netloc.encode("latin-1"), size)
+        first = wire.chunk(data) if size == CHUNKED and data else data
+        await connection.send(head + first)
+        if body is not None and not body.is_taken:
+            self._is_body_sent = True
+            await self._send_rest(connection, body, is_chunked=size == CHUNKED)
+        return await connection.head()
+
+    async def _send_rest(
+        self, connection: UpstreamConnection, body: Body, *, is_chunked: bool
+    ) -> None:
+        """Send what comes of a large body, as it comes; a member may answer before its end.
+
+        Raises: UpstreamError, _BrokenBodyError.
+        """
+        while not connection.has_answered:
+            await body.more()
+            is_over, data = body.is_over, body.take()
+            if body.fault:
+                raise _BrokenBodyError(body.fault)
+            if data:
+                await connection.send(wire.chunk(data) if is_chunked else data)
+            if is_over:
+                if is_chunked:
+                    await connection.send(wire.LAST_CHUNK)
+                return
+
+    # The way back
+
+    async def _return(self, endpoint: Endpoint, answer: AnswerHead) -> None:
+        """Hand the answer to the client; returns when it is through."""
+        exchange, connection = self._exchange, self._connection
+        assert connection is not None
+        framing = exchange.frame_unread()
+        if framing.is_http10:
+            framing = framing._replace(
+                is_keep_alive=framing.is_keep_alive and forwarding.is_framed(answer)
+            )
+        self._is_kept = framing.is_keep_alive
+        is_bodiless = forwarding.is_bodiless(answer, framing)
+        self._is_chunked = not (framing.is_http10 or forwarding.is_framed(answer) or is_bodiless)
+        exchange.write(forwarding.answer_head(answer, framing, exchange.date, exchange.cors))
+        if exchange.is_half_closed and self._is_watch and self._is_chunked:
+            exchange.write(wire.LAST_CHUNK)
+            exchange.finish(is_kept=False)
+            return
+        connection.deliver_to(self)
+        await self._over
+        self._connection = None
+        self._members.upstream.release(endpoint.url, connection)
+
+    def take(self, data: bytes) -> None:
+        """Hand on a part of the body."""
+        self._exchange.write(wire.chunk(data) if self._is_chunked else data)
+
+    def end(self, is_whole: bool) -> None:
+        """End the client's answer as the member's has ended."""
+        if is_whole:
+            if self._is_chunked:
+                self._exchange.write(wire.LAST_CHUNK)
+            self._exchange.finish(is_kept=self._is_kept)
+        else:
+            self._exchange.cut()
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _refuse(self, status: int, words: str) -> None:
+        log.info("%s", words)
+        self._exchange.respond(forwarding.error_message(status, words))
