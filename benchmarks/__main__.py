@@ -14,6 +14,7 @@ from benchmarks import (
     failover,
     kept,
     million,
+    proxy,
     replication,
     throughput,
     watchers,
@@ -138,6 +139,28 @@ def run_replication(plan: Plan) -> Iterator[Sample]:
                 yield from replication.measure(clusters, case, plan.seconds, plan.rounds)
 
 
+def run_proxy(plan: Plan) -> Iterator[Sample]:
+    """As many watches as plain proxies can hold too, then as many as one that coalesces can."""
+    room = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_FILES - proxy.OWN_FILES
+    wanted = 2 * plan.watchers
+    few, many = min(wanted // 10, room // 2), min(wanted, room)
+    if many < wanted:
+        print(f"only {many:,} watchers of {wanted:,}: the limit of open files")
+    with proxy.standing(plan.kinds, plan.directory, few) as pairs:
+        proxies = [pair.proxy for pair in pairs]
+        for one in proxies:
+            throughput.prepare(one)
+        for case in proxy.cases(plan.connections):
+            yield from throughput.measure(
+                throughput.targets(proxies), case, plan.seconds, plan.rounds
+            )
+        for pair in pairs:
+            yield from proxy.measure(pair, few, plan.rounds)
+    if Kind.ETCDPY in plan.kinds:
+        with proxy.standing((Kind.ETCDPY,), plan.directory, many) as (pair,):
+            yield from proxy.measure(pair, many, plan.rounds)
+
+
 RUN: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "throughput": run_throughput,
     "values": run_values,
@@ -145,6 +168,7 @@ RUN: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "million": run_million,
     "replication": run_replication,
     "auth": run_auth,
+    "proxy": run_proxy,
     "failover": run_failover,
     "catchup": run_catchup,
 }

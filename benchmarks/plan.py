@@ -18,6 +18,7 @@ PARTS = (
     "million",
     "replication",
     "auth",
+    "proxy",
     "failover",
     "catchup",
 )
@@ -25,7 +26,7 @@ CONNECTIONS = (1, 64, 256)
 ROUNDS = 5
 ROUNDS_MIN = 3
 SECONDS_MAX = 10
-MINUTES = 26.0
+MINUTES = 29.0
 #: What a run of wrk takes beside its own time, in seconds.
 OVERHEAD_S = 0.2
 
@@ -128,6 +129,7 @@ def runs_of_wrk(plan: Plan) -> int:
         "million": 8,
         "replication": 2 * usual + 1,
         "auth": 4,
+        "proxy": 2 * usual,
     }
     each = len(plan.kinds) * plan.rounds
     return each * sum(cases.get(part, 0) for part in plan.parts)
@@ -143,6 +145,7 @@ def waits_s(plan: Plan) -> float:
         "million": 60 + 0.12 * thousands,
         "replication": 15.0,
         "auth": 5.0,
+        "proxy": 10 + plan.watchers / 200,
         "failover": 10 + 4.0 * plan.failovers,
         "catchup": 45 + 0.6 * plan.catchup_keys / 1000,
     }

@@ -21,7 +21,9 @@ BATCH = 200  # connections opened at a time, below the usual accept backlog
 class Crowd:
     """Keep-alive connections on which one watch at a time waits."""
 
-    def __init__(self, member: Member, count: int) -> None:
+    def __init__(self, member: Member, count: int, *, is_told_at_once: bool = True) -> None:
+        """`is_told_at_once` says that a watch is answered with a head as soon as it waits."""
+        self._is_told_at_once = is_told_at_once
         self._request = f"GET {KEY}?wait=true HTTP/1.1\r\nHost: {member.client_url[7:]}\r\n\r\n"
         self._selector = selectors.DefaultSelector()
         self._sockets: list[socket.socket] = []
@@ -38,16 +40,17 @@ class Crowd:
     def _wait_on(self, sockets: list[socket.socket]) -> None:
         for one in sockets:
             one.sendall(self._request.encode())
-        self._receive(sockets, b"\r\n\r\n")
+        if self._is_told_at_once:
+            self._receive(sockets, b"\r\n\r\n")
 
     def wait_again(self) -> None:
-        """Send a watch on every connection and return when all are registered."""
+        """Send a watch on every connection; returns when all are registered, if they are told."""
         for start in range(0, len(self._sockets), BATCH):
             self._wait_on(self._sockets[start : start + BATCH])
 
     def receive_all(self) -> None:
         """Return when every watch has its event and its end."""
-        self._receive(self._sockets, b"0\r\n\r\n")
+        self._receive(self._sockets, b"0\r\n\r\n" if self._is_told_at_once else b"}\n")
 
     def _receive(self, sockets: list[socket.socket], end: bytes) -> None:
         missing = {one.fileno(): bytearray() for one in sockets}

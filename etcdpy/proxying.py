@@ -24,8 +24,8 @@ from etcdpy.metrics.exposition import Exposition
 from etcdpy.metrics.proxy import PROXY_FAMILIES
 from etcdpy.proxy.director import Director
 from etcdpy.proxy.figures import Figures
+from etcdpy.proxy.members import Members
 from etcdpy.proxy.refreshing import Description, Refresher, UnknownClusterError
-from etcdpy.proxy.relay import Members
 from etcdpy.proxy.routing import Routing
 from etcdpy.proxy.server import ProxyServer
 from etcdpy.proxy.stored_cluster import StoredCluster
@@ -53,6 +53,9 @@ from etcdpy.urls import parse_initial_cluster
 log = logging.getLogger("etcdpy.etcdmain")
 
 _MS_PER_S = 1000
+#: Of so many descriptors one is for a member.
+UPSTREAM_SHARE = 2
+UPSTREAM_SHARE_COALESCED = 32
 
 
 def run(config: Config) -> int:
@@ -122,14 +125,18 @@ async def _live(
     Raises: ConfigError where the members can't be known or a listener can't be had.
     """
     peer_urls = await _find_peer_urls(config, known, stored.path)
-    members = _make_members(config, tls.to_clients, connections_max // 2)
+    # A client that waits needs a connection to a member too, unless many share one.
+    share = UPSTREAM_SHARE_COALESCED if config.proxy_coalesce else UPSTREAM_SHARE
+    members = _make_members(config, tls.to_clients, connections_max // share)
     refresher = Refresher(peer_urls, lambda urls: _ask(urls, tls.to_peers), stored, members)
     try:
         await refresher.refresh()
         with ExitStack() as stack:
             listeners = open_listeners(config.listen_client_urls)
             stack.callback(close_listeners, listeners)
-            server = make_server(config, members, connections_max // 2)
+            server = make_server(
+                config, members, connections_max - members.upstream.connections_max
+            )
             await server.start(listeners, tls.listening)
             for url in config.listen_client_urls:
                 log.info('v2 proxy started listening on client requests on "%s"', url)
@@ -176,7 +183,7 @@ def make_server(config: Config, members: Members, connections_max: int) -> Proxy
         render_metrics=render_metrics,
         endpoints=lambda: [endpoint.url for endpoint in members.available()],
     )
-    server = ProxyServer(routing, members, connections_max)
+    server = ProxyServer(routing, members, connections_max, is_coalescing=config.proxy_coalesce)
     return server
 
 

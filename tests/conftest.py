@@ -31,7 +31,7 @@ BUDGETS_S = {
     "metrics": 10,
     "settings": 20,
     "startup": 30,
-    "proxy": 60,
+    "proxy": 90,
     "telemetry": 20,
     "tls": 30,
     "style": 30,

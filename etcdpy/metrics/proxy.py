@@ -40,6 +40,25 @@ _OWN = (
     Family("etcdpy_proxy_connections", _GAUGE, "Open connections of clients."),
     Family("etcdpy_proxy_upstream_connections", _GAUGE, "Open connections to members."),
     Family("etcdpy_proxy_endpoints", _GAUGE, "Members' client URLs that requests are sent to now."),
+    Family("etcdpy_proxy_shared_watches", _GAUGE, "Watches at members that clients share."),
+    Family("etcdpy_proxy_shared_watchers", _GAUGE, "Clients' watches that share one."),
+    Family(
+        "etcdpy_proxy_shared_joined_total", _COUNTER, "Clients' watches that came to share one."
+    ),
+    Family("etcdpy_proxy_shared_opened_total", _COUNTER, "Requests to members for shared watches."),
+    Family(
+        "etcdpy_proxy_shared_events_total", _COUNTER, "Events that members told shared watches."
+    ),
+    Family(
+        "etcdpy_proxy_shared_told_total",
+        _COUNTER,
+        "Events that clients were told of these as they came.",
+    ),
+    Family(
+        "etcdpy_proxy_shared_cut_total",
+        _COUNTER,
+        "Clients' watches that were cut since events may be missing.",
+    ),
 )
 #: All families of a proxy by name.
 PROXY_FAMILIES: Mapping[str, Family] = {f.name: f for f in (*_ETCD, *_OWN, *PROCESS)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from etcdpy.http.form import go_quote
 from etcdpy.logs import NOTICE
-from etcdpy.proxy.relay import Members
+from etcdpy.proxy.members import Members
 from etcdpy.proxy.stored_cluster import StoredCluster
 
 main_log = logging.getLogger("etcdpy.etcdmain")

@@ -10,8 +10,6 @@ Source: spec/cluster.md section 9.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from etcdpy.http import wire
@@ -19,42 +17,18 @@ from etcdpy.http.heads import CHUNKED
 from etcdpy.proxy import forwarding
 from etcdpy.proxy.answers import AnswerHead
 from etcdpy.proxy.body import Body
-from etcdpy.proxy.director import Director, Endpoint
-from etcdpy.proxy.downstream import Exchange
-from etcdpy.proxy.figures import CROWDED, FAILED_GETTING, FAILED_SENDING, ZERO_ENDPOINTS, Figures
+from etcdpy.proxy.director import Endpoint
+from etcdpy.proxy.exchange import Exchange
+from etcdpy.proxy.figures import CROWDED, FAILED_GETTING, FAILED_SENDING, ZERO_ENDPOINTS
 from etcdpy.proxy.forwarding import Outgoing
+from etcdpy.proxy.members import Members
 from etcdpy.proxy.routing import is_watch
-from etcdpy.proxy.upstream import CrowdedError, Upstream, UpstreamConnection, UpstreamError
+from etcdpy.proxy.upstream import CrowdedError, UpstreamConnection, UpstreamError
 
 log = logging.getLogger("etcdpy.proxy.httpproxy")
 
 #: Methods that change nothing, so that they can be asked again.
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The members, as all requests of a proxy see them."""
-
-    director: Director
-    upstream: Upstream
-    figures: Figures
-    failure_wait_s: float
-    now_s: Callable[[], float] = time.monotonic
-
-    def available(self) -> list[Endpoint]:
-        """Return whom to ask, in this order."""
-        return self.director.available(self.now_s())
-
-    def fail(self, endpoint: Endpoint, reason: str) -> None:
-        """Leave a member alone for a while, and say so."""
-        log.info("failed to direct request to %s: %s", endpoint.url, reason)
-        if not self.director.fail(endpoint, self.now_s()):
-            return
-        log.info("marked endpoint %s unavailable", endpoint.url)
-        words = "marked endpoint %s available, to retest connectivity"
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.failure_wait_s, log.info, words, endpoint.url)
 
 
 class _BrokenBodyError(Exception):

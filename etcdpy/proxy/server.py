@@ -14,10 +14,13 @@ from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.target import TargetError
 from etcdpy.metrics.exposition import Exposition
-from etcdpy.proxy.downstream import Downstream, Exchange, Service
+from etcdpy.proxy.downstream import Downstream, Service
+from etcdpy.proxy.exchange import Exchange
 from etcdpy.proxy.exhibits import show_figures
-from etcdpy.proxy.relay import Members, Relay
+from etcdpy.proxy.members import Members
+from etcdpy.proxy.relay import Relay
 from etcdpy.proxy.routing import Routing
+from etcdpy.proxy.watches import Watches
 from etcdpy.tls.contexts import ServerTls
 
 log = logging.getLogger("etcdpy.proxy.httpproxy")
@@ -26,7 +29,16 @@ log = logging.getLogger("etcdpy.proxy.httpproxy")
 class ProxyServer:
     """Serves clients on any number of sockets, up to `connections_max` at once."""
 
-    def __init__(self, routing: Routing, members: Members, connections_max: int) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        members: Members,
+        connections_max: int,
+        *,
+        is_coalescing: bool = False,
+    ) -> None:
+        """One that `is_coalescing` holds watches of many clients as one."""
+        self._watches = Watches(members, self._relay) if is_coalescing else None
         self._routing = routing
         self._members = members
         self._connections_max = connections_max
@@ -47,6 +59,8 @@ class ProxyServer:
             await self._acceptor.close()
         for connection in tuple(self._connections):
             connection.cut()
+        if self._watches is not None:
+            self._watches.stop()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -57,6 +71,8 @@ class ProxyServer:
         text.put("etcdpy_proxy_connections", len(self._connections))
         text.put("etcdpy_proxy_upstream_connections", self._members.upstream.open_count)
         text.put("etcdpy_proxy_endpoints", len(self._members.available()))
+        if self._watches is not None:
+            self._watches.show(text)
 
     def _make(self, arrival: Arrival) -> Downstream:
         return Downstream(self._service, arrival, self._heads)
@@ -81,7 +97,8 @@ class ProxyServer:
             exchange.respond(answer)
             return
         self._members.figures.incoming[exchange.head.method] += 1
-        self._relay(exchange)
+        if self._watches is None or not self._watches.join(exchange):
+            self._relay(exchange)
 
     def _relay(self, exchange: Exchange) -> None:
         task = Relay(exchange, self._members).task

@@ -256,7 +256,7 @@ class Upstream:
     """Opens connections to members, and keeps those that are free."""
 
     def __init__(self, tls: ClientTls, timeouts: Timeouts, connections_max: int) -> None:
-        self._connections_max = connections_max
+        self.connections_max = connections_max
         self._tls = tls
         self._timeouts = timeouts
         self._idle: dict[str, deque[UpstreamConnection]] = {}
@@ -278,7 +278,7 @@ class Upstream:
             connection = idle.pop()
             if connection.is_open:
                 return connection
-        if len(self._open) >= self._connections_max:
+        if len(self._open) >= self.connections_max and not self._give_up_idle():
             raise CrowdedError
         try:
             async with asyncio.timeout(self._timeouts.dial_s):
@@ -310,6 +310,16 @@ class Upstream:
         for connection in tuple(self._open):
             connection.close()
         self._idle.clear()
+
+    def _give_up_idle(self) -> bool:
+        """Close the connection that has waited longest at some member; False if none waits."""
+        for idle in self._idle.values():
+            if idle:
+                connection = idle.popleft()
+                self._open.discard(connection)
+                connection.close()
+                return True
+        return False
 
     async def _dial(self, url: str) -> UpstreamConnection:
         """Raises: OSError, TlsError, ValueError."""

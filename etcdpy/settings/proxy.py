@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from etcdpy.settings.kinds import NUMBER, PROXY, PROXY_MODE, Setting
+from etcdpy.settings.kinds import BOOLEAN, NUMBER, PROXY, PROXY_MODE, Setting
 
 OFF, READONLY, ON = "off", "readonly", "on"
 
@@ -82,3 +82,13 @@ class ProxySettings(BaseModel):
             bound="0 for any time",
         ),
     ] = 0
+    proxy_coalesce: Annotated[
+        bool,
+        Setting(
+            "proxy-coalesce",
+            BOOLEAN,
+            PROXY,
+            "Hold watches of the same key by the same user as one watch at a member, and tell all"
+            " of them what it is told.",
+        ),
+    ] = False

@@ -25,7 +25,7 @@ from tests.harness.process import ROOT, Kind, Launcher, Member, tied, wait_until
 DEADLINE_S = 30.0
 SPEC = ROOT / "docs" / "spec" / "config.md"
 #: What etcdpy has and etcd has not.
-OWN = {"discovery-service"}
+OWN = {"discovery-service", "proxy-coalesce"}
 #: Flags of etcd 2.3 that 3.4 does not know either.
 OLD = {
     "addr",
@@ -84,7 +84,7 @@ def test_etcds_defaults_are_taken_and_are_ours(
     _, out, _ = run(Kind.ETCD, tmp_path, ["--help"])
     given = dict(re.findall(r"^ +--([a-z0-9-]+) '([^']+)'", out, re.MULTILINE))
     given |= {"data-dir": "default.etcd", "max-concurrent-streams": str(2**32 - 1)}
-    flags = [f"--{flag}={value}" for flag, value in given.items() if flag not in REFUSED]
+    flags = [f"--{flag}={value}" for flag, value in given.items()]
     assert len(flags) > 45
     assert cli.main(flags) == 0
     # These two are on here; docs/differences.md says why.

@@ -14,7 +14,7 @@ from etcdpy import proxying
 from etcdpy.http.acceptor import Listener
 from etcdpy.proxy.director import Director
 from etcdpy.proxy.figures import Figures
-from etcdpy.proxy.relay import Members
+from etcdpy.proxy.members import Members
 from etcdpy.proxy.server import ProxyServer
 from etcdpy.proxy.upstream import Timeouts, Upstream
 from etcdpy.settings.config import Config

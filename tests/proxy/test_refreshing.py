@@ -10,8 +10,8 @@ import pytest
 
 from etcdpy.proxy.director import Director
 from etcdpy.proxy.figures import Figures
+from etcdpy.proxy.members import Members
 from etcdpy.proxy.refreshing import Description, Refresher, UnknownClusterError
-from etcdpy.proxy.relay import Members
 from etcdpy.proxy.stored_cluster import StoredCluster
 from etcdpy.proxy.upstream import Timeouts, Upstream
 from etcdpy.tls.contexts import ClientTls
