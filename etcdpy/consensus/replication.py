@@ -327,6 +327,9 @@ def _maybe_restore(state: State, meta: SnapshotMeta) -> None:
         return
     # This member may be in no configuration of it: then the log after it adds this member.
     log.restore(meta)
+    # Who was a member and is none any more was removed by an entry that is skipped here.
+    gone = {*state.voters, *state.learners}.difference(*meta.conf, {state.id})
+    state.removed |= gone
     state.voters, state.learners = meta.conf
     state.applying_changes.clear()
     state.reset_progress()
