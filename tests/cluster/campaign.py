@@ -41,6 +41,7 @@ JOIN_DEADLINE_S = 30.0
 #: How long nothing must change for a cluster to be at rest.
 REST_S = 0.5
 TRACEBACK = "Traceback (most recent call last)"
+TRACE_LINES = 40
 INSTALLED = "finished applying incoming snapshot"
 END_KEY = b"/k/end"
 
@@ -271,7 +272,9 @@ class _Round:
         if len(digests) > 1:
             faults.append(f"digests differ: {digests}")
         logs = {m.name: m.log_path.read_text(errors="replace") for m in cluster.all}
-        faults += [f"{name} has a traceback in its log" for name in logs if TRACEBACK in logs[name]]
+        faults += [
+            f"{name}: {_first_trace(logs[name])}" for name in logs if TRACEBACK in logs[name]
+        ]
         if faults or lost:
             shown = [*lost, *faults][: judge.FAULTS_MAX]
             raise Broken(f"{len(lost)} lost, {len(faults)} faults:\n" + "\n".join(shown))
@@ -346,6 +349,12 @@ def flood_faults(floods: Sequence[Flood], files: dict[str, dict[str, Any]]) -> l
             elif node["modifiedIndex"] == index and node["value"] != value:
                 faults.append(f"{key}: {value} was acknowledged at {index}, {node} is there")
     return faults
+
+
+def _first_trace(log: str) -> str:
+    """Return the line before a log's first traceback, and the traceback."""
+    before, _, trace = log.partition(TRACEBACK)
+    return "\n".join([*before.splitlines()[-2:], TRACEBACK, *trace.splitlines()[:TRACE_LINES]])
 
 
 def _files(top: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
