@@ -1,7 +1,8 @@
 """Every recorded scenario, over real sockets, against etcdpy and against etcd itself.
 
-`faces` is etcdpy's HTTP server over a bare tree in this process, `etcdpy` the whole program,
-`etcd` the real one: it must answer as recorded too, or the harness is at fault.
+`faces` is etcdpy's HTTP server over a bare tree in this process, `aiohttp` the same without its
+fast path, `etcdpy` the whole program, `etcd` the real one: it must answer as recorded too, or the
+harness is at fault.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.http.server import ServerThread
 SCENARIOS = transcript.load()
 SERVERS = [
     "faces",
+    "aiohttp",
     "etcdpy",
     pytest.param("etcd", marks=pytest.mark.live),
 ]
@@ -28,8 +30,8 @@ SERVERS = [
 @contextmanager
 def running(server: str, directory: Path) -> Iterator[int]:
     """Run a fresh server and yield its port."""
-    if server == "faces":
-        with ServerThread() as thread:
+    if server in ("faces", "aiohttp"):
+        with ServerThread(is_fast=server == "faces") as thread:
             yield thread.port
             assert thread.errors == []
         return

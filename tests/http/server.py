@@ -41,10 +41,15 @@ class ServerThread:
         cors: bytes = wire.CORS,
         limits: Limits | None = None,
         is_ready: bool = True,
+        is_fast: bool = True,
         tls: ServerTls | None = None,
         is_plain: bool = True,
     ) -> None:
-        """With `tls` it is spoken beside plain HTTP, or instead of it if not `is_plain`."""
+        """With `tls` it is spoken beside plain HTTP, or instead of it if not `is_plain`.
+
+        Unless `is_fast`, every request goes by aiohttp.
+        """
+        self._is_fast = is_fast
         self._tls = tls
         self._is_plain = is_plain
         self.backend = TreeBackend()
@@ -79,6 +84,8 @@ class ServerThread:
         await self.server.start([listener], self._tls)
         if self._is_ready:
             self.server.set_ready()
+            if not self._is_fast:
+                self.server.fast = None
         self._ticker = asyncio.create_task(self.backend.expire_forever())
 
     async def _stop(self, drain_s: float) -> None:

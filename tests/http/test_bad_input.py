@@ -29,9 +29,9 @@ from tests.http.server import ServerThread
 SHORT = Limits(head_s=0.2, body_s=0.2)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[ServerThread]:
-    with ServerThread(limits=SHORT) as server:
+@pytest.fixture(scope="module", params=[True, False], ids=["fast", "aiohttp"])
+def shared(request: pytest.FixtureRequest) -> Iterator[ServerThread]:
+    with ServerThread(limits=SHORT, is_fast=request.param) as server:
         yield server
 
 

@@ -11,9 +11,9 @@ BAD = b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[ServerThread]:
-    with ServerThread() as one:
+@pytest.fixture(scope="module", params=[True, False], ids=["fast", "aiohttp"])
+def shared(request: pytest.FixtureRequest) -> Iterator[ServerThread]:
+    with ServerThread(is_fast=request.param) as one:
         yield one
 
 

@@ -127,9 +127,9 @@ def test_an_event_is_rendered_once_for_many_watchers() -> None:
     assert render(set_key(tree, b"2")) != render(event)
 
 
-@pytest.fixture
-def server() -> Iterator[ServerThread]:
-    with ServerThread() as one:
+@pytest.fixture(params=[True, False], ids=["fast", "aiohttp"])
+def server(request: pytest.FixtureRequest) -> Iterator[ServerThread]:
+    with ServerThread(is_fast=request.param) as one:
         yield one
         assert one.errors == []
 
