@@ -17,6 +17,7 @@ from benchmarks import (
     proxy,
     replication,
     throughput,
+    units,
     watchers,
     wrk,
 )
@@ -161,6 +162,12 @@ def run_proxy(plan: Plan) -> Iterator[Sample]:
             yield from proxy.measure(pair, many, plan.rounds)
 
 
+def run_units(plan: Plan) -> Iterator[Sample]:
+    for kind in plan.kinds:
+        with units.standing(kind, plan.directory, plan.watchers // 4) as stand:
+            yield from units.measure(stand, plan.seconds, plan.rounds)
+
+
 RUN: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "throughput": run_throughput,
     "values": run_values,
@@ -169,6 +176,7 @@ RUN: dict[str, Callable[[Plan], Iterator[Sample]]] = {
     "replication": run_replication,
     "auth": run_auth,
     "proxy": run_proxy,
+    "units": run_units,
     "failover": run_failover,
     "catchup": run_catchup,
 }

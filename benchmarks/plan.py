@@ -19,6 +19,7 @@ PARTS = (
     "replication",
     "auth",
     "proxy",
+    "units",
     "failover",
     "catchup",
 )
@@ -26,7 +27,7 @@ CONNECTIONS = (1, 64, 256)
 ROUNDS = 5
 ROUNDS_MIN = 3
 SECONDS_MAX = 10
-MINUTES = 29.0
+MINUTES = 31.0
 #: What a run of wrk takes beside its own time, in seconds.
 OVERHEAD_S = 0.2
 
@@ -130,6 +131,7 @@ def runs_of_wrk(plan: Plan) -> int:
         "replication": 2 * usual + 1,
         "auth": 4,
         "proxy": 2 * usual,
+        "units": 5,
     }
     each = len(plan.kinds) * plan.rounds
     return each * sum(cases.get(part, 0) for part in plan.parts)
@@ -146,6 +148,7 @@ def waits_s(plan: Plan) -> float:
         "replication": 15.0,
         "auth": 5.0,
         "proxy": 10 + plan.watchers / 200,
+        "units": 15 + plan.watchers / 500,
         "failover": 10 + 4.0 * plan.failovers,
         "catchup": 45 + 0.6 * plan.catchup_keys / 1000,
     }

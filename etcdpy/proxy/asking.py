@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, urlsplit
+from urllib.parse import quote_from_bytes
 
 from etcdpy.http.heads import Head
 from etcdpy.proxy.answers import AnswerHead
@@ -90,8 +90,7 @@ async def open_watch(members: Members, request: Outgoing) -> Opened:
         try:
             connection = await members.upstream.connect(endpoint.url, is_fresh=True)
             connection.begin(is_for_head=False)
-            host = urlsplit(endpoint.url).netloc.encode("latin-1")
-            await connection.send(request.head(host, 0))
+            await connection.send(request.head(endpoint.host, 0))
             answer = await connection.head()
             if answer.status == 200:
                 return Opened(answer, connection, None)

@@ -20,10 +20,11 @@ REFRESH_S_MIN = 0.1
 class Endpoint:
     """A member's client URL, and until when it is left alone."""
 
-    __slots__ = ("failed_until_s", "url")
+    __slots__ = ("failed_until_s", "host", "url")
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.host = url.partition("://")[2].partition("/")[0].encode("utf-8", "surrogateescape")
         self.failed_until_s: float | None = None
 
     def is_available(self, now_s: float) -> bool:

@@ -5,8 +5,10 @@ names and values pass as they came; what belongs to one hop stays there.
 Source: spec/cluster.md section 9; the real proxy beside a member that records what it is sent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
+from operator import itemgetter
 from typing import NamedTuple
 
 from etcdpy.http import wire
@@ -32,6 +34,10 @@ _SINGLE_HOP = frozenset(
     )
 )
 _NOT_ASKED_ON = _SINGLE_HOP | {b"host", b"content-length", b"expect", b"authorization"}
+_SINGLE_HOP_NAMES = frozenset(name.title() for name in _SINGLE_HOP)
+#: The same few names come with every answer; so many are remembered.
+_NAMES_MAX = 256
+_NAME = itemgetter(0)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -114,10 +120,17 @@ def answer_head(answer: AnswerHead, framing: Framing, date: bytes, cors: bytes) 
 
 def fields_of(fields: Iterable[tuple[bytes, bytes]], cors: bytes = b"") -> bytes:
     """Return header lines without those of one hop, sorted by name, `cors` first among equals."""
-    own = [line.partition(b": ")[::2] for line in cors.split(b"\r\n") if line]
-    kept = [(canonical(n), v) for n, v in [*own, *fields] if n.lower() not in _SINGLE_HOP]
-    kept.sort(key=lambda field: field[0])
+    kept = [(canonical(name), value) for name, value in (*_split(cors), *fields)]
+    kept = [field for field in kept if field[0] not in _SINGLE_HOP_NAMES]
+    kept.sort(key=_NAME)
     return b"".join(b"%b: %b\r\n" % field for field in kept)
+
+
+@lru_cache(_NAMES_MAX)
+def _split(lines: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return header lines of ours as names and values."""
+    fields = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return tuple((name, value) for name, _, value in fields)
 
 
 def status_line(status: int, framing: Framing) -> bytes:
@@ -126,6 +139,7 @@ def status_line(status: int, framing: Framing) -> bytes:
     return f"HTTP/1.{0 if framing.is_http10 else 1} {status} {reason}\r\n".encode()
 
 
+@lru_cache(_NAMES_MAX)
 def canonical(name: bytes) -> bytes:
     """Return a header's name as Go spells it: `X-Etcd-Index`."""
     return b"-".join(part.capitalize() for part in name.split(b"-"))
@@ -135,11 +149,6 @@ def error_message(status: int, words: str) -> wire.Response:
     """Return the answer to what no member has answered."""
     quoted = words.replace("\\", "\\\\").replace('"', '\\"')
     return wire.message(status, f'"httpproxy: {quoted}"'.encode())
-
-
-def frame(parts: Sequence[bytes]) -> bytes:
-    """Return parts of a body as chunks."""
-    return b"".join(wire.chunk(part) for part in parts if part)
 
 
 def _bytes(text: str) -> bytes:

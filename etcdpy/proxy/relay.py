@@ -10,7 +10,6 @@ Source: spec/cluster.md section 9.
 import asyncio
 import logging
 import time
-from urllib.parse import urlsplit
 
 from etcdpy.http import wire
 from etcdpy.http.heads import CHUNKED
@@ -160,7 +159,7 @@ class Relay:
         if body is not None and not body.is_taken:
             size = CHUNKED if body.left < 0 else size + body.held_bytes + body.left
         connection.begin(is_for_head=self._method == "HEAD")
-        head = request.head(urlsplit(endpoint.url).netloc.encode("latin-1"), size)
+        head = request.head(endpoint.host, size)
         first = wire.chunk(data) if size == CHUNKED and data else data
         await connection.send(head + first)
         if body is not None and not body.is_taken:

@@ -26,6 +26,10 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)")
 _TARGET = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
 #: Flags that are no settings, and those of clients.
 OTHER_FLAGS = {
+    "connections",
+    "only",
+    "rounds",
+    "seconds",
     "ca-file",
     "cacert",
     "cert",
