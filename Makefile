@@ -17,9 +17,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.ready-to-run
 DEV_STAMP := $(VENV)/.ready-to-develop
+ACCEPT_STAMP := $(VENV)/.ready-to-accept
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run cluster test check bench soak simulate mutants clean
+.PHONY: run cluster test check bench soak acceptance simulate mutants clean
 
 run: $(RUN_STAMP)
 	@exec $(BIN)/etcdpy $(ARGS)
@@ -36,7 +37,7 @@ cluster: $(RUN_STAMP)
 	wait
 
 test: $(DEV_STAMP)
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak" $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak and not acceptance" $(ARGS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
@@ -52,6 +53,10 @@ bench: $(DEV_STAMP)
 soak: $(DEV_STAMP)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
 	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
+
+# One after the other: the times on etcdpy and on the real etcd are compared.
+acceptance: $(ACCEPT_STAMP)
+	$(PYTEST) -m acceptance tests/acceptance $(ARGS)
 
 simulate: $(DEV_STAMP)
 	$(BIN)/python -m tests.simulation --processes $$(nproc) \
@@ -80,3 +85,7 @@ $(RUN_STAMP): pyproject.toml $(VENV)/bin/python
 $(DEV_STAMP): pyproject.toml $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(RUN_STAMP)
+
+$(ACCEPT_STAMP): $(DEV_STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,acceptance]'
+	@touch $@

@@ -17,6 +17,7 @@ END_DEADLINE_S = 5.0
 #: Seconds of work that a suite may take on 2 cores.  Shown, not enforced: a test that fails because
 #: a machine was busy teaches people to ignore failures.
 BUDGETS_S = {
+    "acceptance": 1200,
     "benchmarks": 10,
     "cluster": 420,
     "conformance": 400,
