@@ -104,6 +104,7 @@ class HttpServer:
         self.waiting_count = 0  # requests of the fast path that wait, watches too
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[Any]] = set()  # requests that are being served
+        self._parts: set[asyncio.Task[None]] = set()  # of requests that are counted elsewhere
         self._aiohttp: web.Server | None = None
         self._acceptor: Acceptor | None = None
         self._heads: dict[bool, HeadReader] = {}  # by whether the connection has TLS
@@ -142,7 +143,7 @@ class HttpServer:
         transports = [c.transport for c in connections if c.transport is not None]
         for connection in connections:
             connection.cut()
-        tasks = list(self._tasks)
+        tasks = [*self._tasks, *self._parts]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -219,8 +220,8 @@ class HttpServer:
     def _spawn(self, serving: Coroutine[Any, Any, None]) -> None:
         """Run a part of serving that takes its time in a task."""
         task = asyncio.get_running_loop().create_task(serving)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._parts.add(task)
+        task.add_done_callback(self._parts.discard)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; called by aiohttp in a task of the request's own."""

@@ -246,13 +246,8 @@ class Connection(asyncio.Protocol):
         self.is_half_closed = True
         if self.feed is not None:
             self.feed.finish()
-        if not self._is_refusing:
-            self._hand_over_gathered()
-            if self._handler is not None:
-                receiver = self._receiver
-                self._handler.break_body(receiver.truncation, is_last=receiver.is_chunked)
-            if not self._receiver.unread_bytes:
-                self._end_input()
+        if not self._is_refusing and not self._receiver.unread_bytes:
+            self._end_input()
         # With TLS the transport closes both sides, whatever is said here.
         return not self.arrival.is_tls and (self.is_answering or self._receiver.unread_bytes > 0)
 
@@ -358,6 +353,7 @@ class Connection(asyncio.Protocol):
                 else:
                     self._gathering = head
                     self._stop_timer()
+                    self._watch_time()
                 return
         self._give(head)
 
@@ -382,14 +378,19 @@ class Connection(asyncio.Protocol):
             body = b"".join(self._gathered)
             self._gathering, self._gathered = None, []
             self._serve(head, body)
+        else:
+            self._watch_time()
 
-    def _hand_over_gathered(self) -> None:
+    def _break_body(self) -> None:
         """Let the handler find out that a body does not come whole."""
         head, parts = self._gathering, self._gathered
         if head is not None:
             self._gathering, self._gathered = None, []
-            handler = self._give(head)
-            handler.take_body(BodyPart(b"".join(parts), is_last=False))
+            self._stop_timer()
+            self._give(head).take_body(BodyPart(b"".join(parts), is_last=False))
+        if self._handler is not None:
+            receiver = self._receiver
+            self._handler.break_body(receiver.truncation, is_last=receiver.is_chunked)
 
     def _take_refusal(self, refusal: Refusal) -> None:
         """End the connection, behind the requests before."""
@@ -413,7 +414,10 @@ class Connection(asyncio.Protocol):
 
     def _end_input(self) -> None:
         """Judge what is left when nothing more comes, and close if nothing is owed."""
-        refusal = None if self._is_refusing else self._receiver.end()
+        refusal = None
+        if not self._is_refusing:
+            self._break_body()
+            refusal = self._receiver.end()
         if refusal is not None:
             self._take_refusal(refusal)
         elif not self.is_answering and not self._is_ending:

@@ -16,7 +16,7 @@ from etcdpy.http import wire
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import Connection
 from etcdpy.http.events import render_rows
-from etcdpy.http.keys import KeysRenderer, Read
+from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.wire import Framing, Response
 from etcdpy.tree.picture import Picture
 
@@ -37,19 +37,16 @@ class ListingSender:
 
     async def serve(
         self,
-        plan: Read,
+        picture: Picture,
         backend: Backend,
         renderer: KeysRenderer,
         connection: Connection,
         framing: Framing,
     ) -> bool:
-        """Answer what `backend.get` has just refused with LargeListingError.
+        """Answer with what `picture` shows, and close it.
 
         Returns whether another request may follow.
         """
-        picture = backend.picture(
-            plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
-        )
         headers = renderer.head_lines(picture.index, backend.raft_status())
         try:
             if framing.is_head:

@@ -22,9 +22,12 @@ from etcdpy.http.watch import WatchFeed
 from etcdpy.http.wire import PLAIN, UNCHUNKED_BYTES_MAX, Caller, Framing, Response
 from etcdpy.tree.event import Event
 from etcdpy.tree.node import LargeListingError
+from etcdpy.tree.picture import Picture
 from etcdpy.tree.watch import Watcher
 
 log = logging.getLogger("etcdpy.http.app")
+
+_UNWRITTEN = "an answer could not be written"
 
 
 class Waiter(Protocol):
@@ -121,21 +124,25 @@ class KeysRunner:
                 plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
             )
         except LargeListingError:
+            # Taken at once: in the task's first turn the directory may be gone.
+            picture = self.backend.picture(
+                plan.path, is_recursive=plan.is_recursive, is_sorted=plan.is_sorted
+            )
             waiter.begin_wait()
-            self._spawn(self._list(plan, asked, connection, waiter))
+            self._spawn(self._list(picture, asked, connection, waiter))
             return None
         except EtcdError as error:
             return self.fail(error, asked, connection)
         return self.succeed(event, asked, connection)
 
     async def _list(
-        self, plan: Read, asked: "Asked", connection: Connection, waiter: Waiter
+        self, picture: Picture, asked: "Asked", connection: Connection, waiter: Waiter
     ) -> None:
         """Answer with a large listing, while others are served."""
         is_kept = False
         try:
             is_kept = await self._listings.serve(
-                plan, self.backend, self.renderer, connection, asked.framing
+                picture, self.backend, self.renderer, connection, asked.framing
             )
             took_ns = self.backend.now_ns() - asked.began_ns
             self.traffic.succeeded(asked.method, asked.path, took_ns)
@@ -258,13 +265,18 @@ class _Pending:
                 event, self._asked, self._connection, self._is_value_hidden
             )
         except Exception:  # an edge: whoever applies entries must not stumble over one answer
-            log.exception("an answer could not be written")
+            log.exception(_UNWRITTEN)
             is_kept = False
         self._end(is_kept)
 
     def set_exception(self, error: EtcdError) -> None:
         """Answer with why it was not done."""
-        self._end(self._runner.fail(error, self._asked, self._connection))
+        try:
+            is_kept = self._runner.fail(error, self._asked, self._connection)
+        except Exception:  # as above: entries are refused where they are applied
+            log.exception(_UNWRITTEN)
+            is_kept = False
+        self._end(is_kept)
 
     def _end(self, is_kept: bool) -> None:
         self._is_kept = is_kept

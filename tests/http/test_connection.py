@@ -1,11 +1,19 @@
 """One connection: what stands before a bad request is done, what follows an end is not."""
 
+import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from etcdpy.http.backend import Outcome
+from etcdpy.http.keys import KeysRenderer
+from etcdpy.http.limits import Limit, Limits
+from etcdpy.tree.command import Command
+from tests.harness.process import wait_until
+from tests.http.backend import TreeBackend
 from tests.http.rawsocket import FORM_HEAD, connect, exchange, put, read_all, read_response, request
-from tests.http.server import ServerThread
+from tests.http.server import DEADLINE_S, ServerThread
 
 BAD = b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -133,3 +141,88 @@ def test_lines_may_end_without_carriage_returns(server: ServerThread) -> None:
         b"PUT /v2/keys/lf HTTP/1.1\nHost: x\n" + FORM_HEAD[:-2] + b"\nContent-Length: 7\n\nvalue=1"
     )
     assert statuses(exchange(server.port, data + request()).data) == [201, 200]
+
+
+Held = list[tuple[Command, Outcome]]
+
+
+@pytest.fixture
+def held(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Return the writes that wait for their commit; what is put there is done by the test."""
+    waiting: Held = []
+    monkeypatch.setattr(
+        server.backend, "submit", lambda command, outcome: waiting.append((command, outcome))
+    )
+    return waiting
+
+
+def has_heard_the_end(server: ServerThread) -> bool:
+    """Tell whether the one client has closed its sending side, as far as its server knows."""
+    assert server.server is not None
+    connections = server.server._connections
+    return bool(server.call(lambda: [one for one in connections if one.is_half_closed]))
+
+
+FORM_SIZE_9 = FORM_HEAD + b"Content-Length: 9\r\n"
+
+
+@pytest.mark.parametrize(
+    ("truncated", "expected"),
+    [
+        (request(b"PUT", b"/v2/keys/t", FORM_SIZE_9, is_last=False), 400),
+        (request(b"PUT", b"/v2/keys/t", FORM_SIZE_9, is_last=False) + b"val", 400),
+        (request(b"PUT", b"/v2/keys/t", FORM_HEAD + CHUNKED, is_last=False) + b"5\r\nva", 400),
+        (request(b"PUT", b"/v2/keys/t", FORM_HEAD + CHUNKED, is_last=False) + b"5", 400),
+        (request(b"GET", b"/version", b"Content-Length: 9\r\n", is_last=False) + b"val", 200),
+        (b"GET /v2/ke", 400),
+        (request(target=b"/v2/keys/none", is_last=False), 404),
+    ],
+)
+def test_what_stands_behind_a_waiting_write_is_answered_after_a_half_close(
+    server: ServerThread, held: Held, truncated: bytes, expected: int
+) -> None:
+    with connect(server.port) as sock:
+        sock.sendall(put(b"/v2/keys/w", b"value=1", is_last=False) + truncated)
+        sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: bool(held), DEADLINE_S, "the write waits")
+        wait_until(lambda: has_heard_the_end(server), DEADLINE_S, "the end is heard")
+        command, outcome = held[0]
+        server.call(partial(TreeBackend.submit, server.backend, command, outcome))
+        data = read_all(sock)
+    assert statuses(data)[1:] == [expected], data
+    assert server.server is not None
+    assert server.server.serving_count == 0
+
+
+@pytest.mark.parametrize("begun", [b"", b"val"])
+def test_a_body_that_stands_still_is_given_up(begun: bytes) -> None:
+    for is_fast in (True, False):
+        with ServerThread(is_fast=is_fast, limits=Limits(body_s=0.05)) as server:
+            data = request(b"PUT", b"/v2/keys/s", FORM_SIZE_9, is_last=False) + begun
+            assert exchange(server.port, data).data == b""
+            assert server.server is not None
+            assert server.server.reached[Limit.BODY_TIMEOUT] == 1
+
+
+def test_who_applies_does_not_stumble_over_an_answer(
+    server: ServerThread,
+    held: Held,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(self: object, *_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(KeysRenderer, "respond_error", fail)
+    monkeypatch.setattr(KeysRenderer, "head_lines", fail)
+    monkeypatch.setattr(KeysRenderer, "encode_plain", fail)
+    for query in (b"", b"?prevIndex=9999"):  # done, and refused where it is applied
+        with connect(server.port) as sock:
+            sock.sendall(put(b"/v2/keys/w" + query, b"value=1", is_last=False))
+            wait_until(lambda: bool(held), DEADLINE_S, "the write waits")
+            command, outcome = held.pop()
+            server.call(partial(TreeBackend.submit, server.backend, command, outcome))
+            assert read_all(sock) == b""
+    said = [record.message for record in caplog.get_records("call") if record.exc_info]
+    assert said == ["an answer could not be written"] * 2
+    caplog.clear()

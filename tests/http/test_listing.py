@@ -1,9 +1,11 @@
 """Large listings: whole, of one index, and in nobody's way."""
 
+import asyncio
 import http.client
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -176,3 +178,23 @@ def test_stop_ends_a_listing_that_is_being_sent(server: ServerThread) -> None:
         server.stop()
         read_all(sock)
     assert not server.backend.tree.notes.is_wanted
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_a_directory_that_goes_at_once_is_listed_as_it_was(is_fast: bool) -> None:
+    with ServerThread(is_fast=is_fast) as server:
+        refuse, tree = server.backend.get, server.backend.tree
+
+        def get_and_remove(path: bytes, **asked: bool) -> object:
+            """Have the directory removed before the loop's next turn."""
+            remove = partial(tree.delete, b"/1/d", is_dir=True, is_recursive=True, now_ns=0)
+            asyncio.get_running_loop().call_soon(remove)
+            return refuse(path, **asked)
+
+        server.backend.get = get_and_remove  # type: ignore[method-assign,assignment]
+        for number in range(NODES_AT_ONCE_MAX + 1):
+            tree.set(b"/1/d/%d" % number, value=b"", now_ns=0)
+        reply = exchange(server.port, request(target=b"/v2/keys/d"))
+        assert server.errors == []
+    shown = json.loads(unchunked(reply.data)[1])
+    assert len(shown["node"]["nodes"]) == NODES_AT_ONCE_MAX + 1
