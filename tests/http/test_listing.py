@@ -14,7 +14,7 @@ from etcdpy.tree import notes
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from tests.harness.process import wait_until
 from tests.http.rawsocket import connect, exchange, read_all, request
-from tests.http.server import ServerThread
+from tests.http.server import DEADLINE_S, ServerThread
 
 DIRECTORIES = 30
 FILES = 1_000
@@ -198,3 +198,16 @@ def test_a_directory_that_goes_at_once_is_listed_as_it_was(is_fast: bool) -> Non
         assert server.errors == []
     shown = json.loads(unchunked(reply.data)[1])
     assert len(shown["node"]["nodes"]) == NODES_AT_ONCE_MAX + 1
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_a_listing_that_is_being_sent_is_one_request(is_fast: bool) -> None:
+    with ServerThread(is_fast=is_fast) as server:
+        server.call(lambda: fill(server))
+        assert server.server is not None
+        with small_buffer(server.port) as sock:
+            sock.sendall(request(target=TARGET))
+            wait_until(lambda: is_any_picture_open(server), DEADLINE_S, "it is being sent")
+            assert server.server.serving_count == 1
+            read_all(sock)
+        assert server.server.serving_count == 0
