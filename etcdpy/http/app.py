@@ -384,9 +384,10 @@ def _frame_unread(request: web.BaseRequest, handler: Handler, framing: Framing) 
 
     The connection ends where the rest may never come, or is too much to throw away.
     """
-    if request.content.at_eof():
+    content, is_waiting = request.content, _is_waiting(request)
+    if content.at_eof() and not (is_waiting and content.exception()):
         return framing
-    if _is_waiting(request):
+    if is_waiting:
         handler.expect_no_body()
     elif int(request.headers.get("Content-Length") or "0") < _UNREAD_BYTES_MAX:
         return framing

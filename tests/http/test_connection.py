@@ -226,3 +226,17 @@ def test_who_applies_does_not_stumble_over_an_answer(
     said = [record.message for record in caplog.get_records("call") if record.exc_info]
     assert said == ["an answer could not be written"] * 2
     caplog.clear()
+
+
+@pytest.mark.parametrize("begun", [b"", b"val"])
+def test_a_body_that_was_asked_for_and_breaks_off_ends_the_connection(
+    server: ServerThread, begun: bytes
+) -> None:
+    headers = FORM_SIZE_9 + b"Expect: 100-continue\r\n"
+    with connect(server.port) as sock:
+        sock.sendall(request(b"PUT", b"/v2/keys/t", headers, is_last=False) + begun)
+        assert read_response(sock).startswith(b"HTTP/1.1 100 ")
+        sock.shutdown(socket.SHUT_WR)
+        data = read_all(sock)
+    assert statuses(data) == [400]
+    assert b"Connection: close\r\n" in data
