@@ -54,7 +54,7 @@ soak: $(DEV_STAMP)
 	$(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
 	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
 
-# One after the other: the times on etcdpy and on the real etcd are compared.
+# One after the other: the times on etcdpy and on the real etcd are compared.  About 25 minutes.
 acceptance: $(ACCEPT_STAMP)
 	$(PYTEST) -m acceptance tests/acceptance $(ARGS)
 

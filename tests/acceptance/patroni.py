@@ -1,9 +1,4 @@
-"""Patroni with its PostgreSQL, each pair on a machine of its own that can lose power.
-
-A machine is a namespace of processes: whatever Patroni starts, daemons too, ends with its first
-process, which ends with the test.  A namespace of users lets root run what refuses root, and lets
-everybody else run it without being root.
-"""
+"""Patroni with its PostgreSQL, each pair on a machine of its own that can lose power."""
 
 import importlib.util
 import os
@@ -18,10 +13,11 @@ from typing import Any, Self
 import pytest
 import yaml
 
+from tests.acceptance.machine import on_a_machine
 from tests.acceptance.postgres import Database, find_binaries, user_id
 from tests.harness.client import Answer, Connection, NotSentError
 from tests.harness.ports import free_port
-from tests.harness.process import EXIT_DEADLINE_S, ServerError, tied, wait_until
+from tests.harness.process import EXIT_DEADLINE_S, ServerError, wait_until
 
 SCOPE = "shop"
 FOLDER = f"/service/{SCOPE}"
@@ -79,13 +75,10 @@ class Node:
 
     def launch(self) -> None:
         """Start the machine; on one that was killed PostgreSQL's files are as they were."""
-        user = str(user_id())
-        machine = ["unshare", "--user", f"--map-user={user}", f"--map-group={user}"]
-        machine += ["--pid", "--fork", "--kill-child", "--mount-proc"]
         command = [sys.executable, "-m", "patroni", str(self.directory / "patroni.yml")]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                tied([*machine, *command]),
+                on_a_machine(command, user_id()),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
