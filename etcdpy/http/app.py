@@ -331,17 +331,22 @@ class HttpServer:
         """Do what a keys request asks for."""
         backend, runner = self._backend, self._runner
         assert runner is not None
-        began_ns = backend.now_ns()
-        asked = Asked(values.method, values.path, began_ns, framing)
+        now_ns = backend.now_ns()
+        asked = Asked(values.method, values.path, framing)
         try:
             if len(values.body) < _LONG_FORM_BYTES:
-                plan = keys.parse(values, began_ns)
+                plan = keys.parse(values, now_ns)
             else:
-                plan = await asyncio.to_thread(keys.parse, values, began_ns)
+                plan = await asyncio.to_thread(keys.parse, values, now_ns)
+            if backend.authority.is_enabled():
+                await backend.authority.check_key(
+                    values.caller,
+                    keys.key_of(values.path),
+                    is_write=isinstance(plan, keys.Write),
+                    is_recursive=plan.is_recursive,
+                )
         except EtcdError as error:
             return runner.refuse(error, asked, connection)
-        if backend.authority.is_enabled():
-            return await runner.run_checked(plan, values.caller, asked, connection)
         return await runner.run_to_end(plan, asked, connection)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from etcdpy.errors import EtcdError
 from etcdpy.http import keys
 from etcdpy.http.access import Access
+from etcdpy.http.auth.access import Doubt
 from etcdpy.http.connection import Connection
 from etcdpy.http.events import KEYS_ROOT, render_value
 from etcdpy.http.form import FORM_TYPE
@@ -74,7 +75,7 @@ class FastKeys:
             path, query = match.path, match.raw_query
         if self._access is not None and not self._may_enter(connection, head):
             return False
-        asked = Asked(method, path, self._now_ns(), _HEAD if method == "HEAD" else PLAIN)
+        asked = Asked(method, path, _HEAD if method == "HEAD" else PLAIN)
         if plain is not None and not query and method == "GET":
             if self._is_admitted(_ANY_READ, asked, head, connection):
                 self._read(connection, asked)
@@ -90,14 +91,14 @@ class FastKeys:
 
     def _plan(self, asked: Asked, query: bytes, content_type: bytes, body: bytes) -> keys.Plan:
         """Return what is asked for.  Raises: EtcdError."""
-        method, path, began_ns = asked.method, asked.path, asked.began_ns
+        method, path, now_ns = asked.method, asked.path, self._now_ns()
         if method == "PUT" and not query and content_type == FORM_TYPE:
-            plan = keys.find_plain_put(path, body, began_ns)
+            plan = keys.find_plain_put(path, body, now_ns)
             if plan is not None:
                 return plan
         if method not in keys.METHODS_WITH_FORM:
             content_type = body = b""
-        return keys.parse(Request(method, path, query, content_type, body), began_ns)
+        return keys.parse(Request(method, path, query, content_type, body), now_ns)
 
     def _is_admitted(
         self, plan: keys.Plan, asked: Asked, head: Head, connection: Connection
@@ -108,18 +109,19 @@ class FastKeys:
             return True
         caller = Caller(head.fields.authorization, connection.arrival.certificate_names)
         try:
-            if authority.judge_key(
+            doubt = authority.judge_key(
                 caller,
                 keys.key_of(asked.path),
                 is_write=isinstance(plan, keys.Write),
                 is_recursive=plan.is_recursive,
-            ):
-                return True
+            )
         except EtcdError as error:
             self._runner.refuse(error, asked, connection)
             return False
+        if doubt is None:
+            return True
         connection.begin_wait()
-        self._spawn(self._run_checked(plan, caller, asked, connection))
+        self._spawn(self._run_checked(plan, doubt, asked, connection))
         return False
 
     def _read(self, connection: Connection, asked: Asked) -> None:
@@ -132,18 +134,18 @@ class FastKeys:
             runner.read(keys.Read(KEYS_ROOT + key), asked, connection, connection)
             return
         body = render_value(key, found.value, found.modified_index, found.created_index)
-        runner.traffic.succeeded("GET", asked.path, self._now_ns() - asked.began_ns)
+        runner.traffic.succeeded("GET", asked.path, asked.took_ns())
         runner.answer(200, backend.store_index, body, PLAIN, connection)
 
     async def _run_checked(
-        self, plan: keys.Plan, caller: Caller, asked: Asked, connection: Connection
+        self, plan: keys.Plan, doubt: Doubt, asked: Asked, connection: Connection
     ) -> None:
         """Do what is planned once the caller's password has been checked."""
         if plan is _ANY_READ:
             plan = keys.Read(KEYS_ROOT + keys.key_of(asked.path))
         is_kept = False
         try:
-            is_kept = await self._runner.run_checked(plan, caller, asked, connection)
+            is_kept = await self._runner.run_checked(plan, doubt, asked, connection)
         finally:
             connection.end_wait(is_kept=is_kept)
 

@@ -9,17 +9,19 @@ Source: spec/keys.md, spec/watch.md section 5.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from time import monotonic_ns
 from typing import Any, Protocol
 
 from etcdpy.errors import EtcdError
 from etcdpy.http import keys
+from etcdpy.http.auth.access import Doubt
 from etcdpy.http.backend import Backend
 from etcdpy.http.connection import Connection
 from etcdpy.http.keys import KeysRenderer, Plan, Read, Watch, Write
 from etcdpy.http.listing import ListingSender
 from etcdpy.http.traffic import QUORUM_GET
 from etcdpy.http.watch import WatchFeed
-from etcdpy.http.wire import PLAIN, UNCHUNKED_BYTES_MAX, Caller, Framing, Response
+from etcdpy.http.wire import PLAIN, UNCHUNKED_BYTES_MAX, Framing, Response
 from etcdpy.tree.event import Event
 from etcdpy.tree.node import LargeListingError
 from etcdpy.tree.picture import Picture
@@ -93,16 +95,11 @@ class KeysRunner:
             return self.fail(error, asked, connection)
 
     async def run_checked(
-        self, plan: Plan, caller: Caller, asked: "Asked", connection: Connection
+        self, plan: Plan, doubt: Doubt, asked: "Asked", connection: Connection
     ) -> bool:
         """Do what `run` does when the caller's password has been checked, and wait for its end."""
         try:
-            await self.backend.authority.check_key(
-                caller,
-                keys.key_of(asked.path),
-                is_write=isinstance(plan, Write),
-                is_recursive=plan.is_recursive,
-            )
+            await self.backend.authority.settle(doubt)
         except EtcdError as error:
             return self.refuse(error, asked, connection)
         return await self.run_to_end(plan, asked, connection)
@@ -144,7 +141,7 @@ class KeysRunner:
             is_kept = await self._listings.serve(
                 picture, self.backend, self.renderer, connection, asked.framing
             )
-            took_ns = self.backend.now_ns() - asked.began_ns
+            took_ns = asked.took_ns()
             self.traffic.succeeded(asked.method, asked.path, took_ns)
         finally:
             waiter.end_wait(is_kept=is_kept)
@@ -153,7 +150,7 @@ class KeysRunner:
         self, event: Event, asked: "Asked", connection: Connection, is_value_hidden: bool = False
     ) -> bool:
         """Answer what was done; return whether another request may follow."""
-        self.traffic.succeeded(asked.method, asked.path, self.backend.now_ns() - asked.began_ns)
+        self.traffic.succeeded(asked.method, asked.path, asked.took_ns())
         status, body = keys.status_of(event), keys.body_of(event, is_value_hidden)
         return self.answer(status, event.index, body, asked.framing, connection)
 
@@ -208,14 +205,18 @@ class KeysRunner:
 class Asked:
     """One request, as far as its answer and its figures need it."""
 
-    __slots__ = ("began_ns", "framing", "method", "path")
+    __slots__ = ("_began_ns", "framing", "method", "path")
 
-    def __init__(self, method: str, path: bytes, began_ns: int, framing: Framing) -> None:
-        """`path` is as it was asked for, `began_ns` when, by the wall clock."""
+    def __init__(self, method: str, path: bytes, framing: Framing) -> None:
+        """`path` is as it was asked for; the request's time begins now."""
         self.method = method
         self.path = path
-        self.began_ns = began_ns
+        self._began_ns = monotonic_ns()  # a wall clock can be set
         self.framing = framing
+
+    def took_ns(self) -> int:
+        """Return for how long it has been served."""
+        return monotonic_ns() - self._began_ns
 
 
 class _Pending:

@@ -6,6 +6,7 @@ A test fails on any difference that is not here, and on any entry that is no dif
 
 from dataclasses import dataclass
 
+from etcdpy.http.peers.protocol import PROTOCOL_VERSION
 from tests.conformance.transcript import Step
 
 END = b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -40,7 +41,7 @@ def _with_raft_index(step: Step, shift: int) -> Step:
 
 
 # What /members of the peer port has beside etcd's headers: who joins must know whom it has asked.
-JOINERS_MARK = "X-Etcdpy-Protocol: 1\r\n"
+JOINERS_MARK = f"X-Etcdpy-Protocol: {PROTOCOL_VERSION}\r\n"
 
 
 @dataclass(frozen=True, slots=True)

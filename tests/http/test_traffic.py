@@ -3,6 +3,7 @@
 Source: spec/observability.md section 4.
 """
 
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -44,6 +45,18 @@ def test_what_is_answered_is_counted_and_timed_by_method(server: ServerThread) -
     assert seen.received == dict.fromkeys(["GET", "HEAD", "PUT", "POST", "DELETE", "QGET"], 1)
     assert [sum(seen.durations[method].counts) for method in seen.received] == [1] * 6
     assert not seen.failed
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_a_clock_that_is_set_makes_no_request_slow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_fast: bool
+) -> None:
+    with ServerThread(is_fast=is_fast) as server:
+        hours_ns = itertools.count(server.backend.now_ns(), 3_600 * 10**9)
+        monkeypatch.setattr(server.backend, "now_ns", lambda: next(hours_ns))
+        seen = ask(server, ("PUT", "/v2/keys/a", {"value": "1"}), ("GET", "/v2/keys/a", None))
+        assert sum(seen.durations[method].total for method in ("PUT", "GET")) < SLOW_NS
+    assert not [record for record in caplog.records if "took too long" in record.message]
 
 
 def test_what_the_store_refuses_is_counted_by_status(server: ServerThread) -> None:

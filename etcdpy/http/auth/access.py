@@ -87,6 +87,23 @@ class Remembered:
         self._users.pop(self._digest(header), None)
 
 
+class Claim(NamedTuple):
+    """Credentials that are not known to be right, and the user whose they say they are, if any."""
+
+    credentials: Credentials
+    user: StoredUser | None
+
+
+class Doubt(NamedTuple):
+    """What somebody wants to do to a key who has a password that must be checked first."""
+
+    claim: Claim
+    caller: Caller
+    key: bytes
+    is_write: bool
+    is_recursive: bool
+
+
 class Authority:
     """Judges callers by the replicated users and roles.  One for all listeners of a member."""
 
@@ -111,22 +128,33 @@ class Authority:
 
         A watch is a read.  Raises: EtcdError 110 for others, 300 when too many wait for a check.
         """
-        user = await self._identify(caller)
-        self._judge(user, caller, key, is_write=is_write, is_recursive=is_recursive)
+        doubt = self.judge_key(caller, key, is_write=is_write, is_recursive=is_recursive)
+        if doubt is not None:
+            await self.settle(doubt)
 
-    def judge_key(self, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool) -> bool:
-        """Do what `check_key` does without waiting; False if a password has to be checked first.
+    def judge_key(
+        self, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool
+    ) -> Doubt | None:
+        """Do what `check_key` does without waiting; what has to be waited for is returned.
 
         Raises: EtcdError 110.
         """
-        if caller.authorization:
-            user = self._recall(caller.authorization)
-            if user is None:
-                return False
-        else:
+        user: User | None = None
+        if not caller.authorization:
             user = self._find_certified(caller.certificate_names)
+        else:
+            found = self._recall(caller.authorization)
+            if isinstance(found, Claim):
+                return Doubt(found, caller, key, is_write, is_recursive)
+            user = found
         self._judge(user, caller, key, is_write=is_write, is_recursive=is_recursive)
-        return True
+        return None
+
+    async def settle(self, doubt: Doubt) -> None:
+        """Do what `check_key` does once the password has been checked.  Raises: as that."""
+        claim, caller, key, is_write, is_recursive = doubt
+        user = await self._check(claim, caller.authorization)
+        self._judge(user, caller, key, is_write=is_write, is_recursive=is_recursive)
 
     def _judge(
         self, user: User | None, caller: Caller, key: bytes, *, is_write: bool, is_recursive: bool
@@ -172,30 +200,33 @@ class Authority:
         header = caller.authorization
         if not header:
             return self._find_certified(caller.certificate_names)
-        user = self._recall(header)
-        if user is not None:
-            return user
+        found = self._recall(header)
+        return await self._check(found, header) if isinstance(found, Claim) else found
+
+    def _recall(self, header: bytes) -> User | Claim | None:
+        """Return the user whose credentials are remembered to be right, or whose are to be checked.
+
+        None for credentials that cannot be read.
+        """
+        known = self.remembered.find(header)
+        found = None
+        if known is not None:
+            found = self.store.find_user(known.name)
+            if found == known:
+                self.remembered.hits_count += 1
+                return known.user
+            self.remembered.drop(header)
         credentials = read_basic(header)
         if credentials is None:
             _log.warning("auth: malformed basic auth encoding")
             return None
-        return await self._check(credentials, self.store.find_user(credentials.name), header)
-
-    def _recall(self, header: bytes) -> User | None:
-        """Return the user whose credentials are remembered to be right, None for none."""
-        known = self.remembered.find(header)
         if known is None:
-            return None
-        if self.store.find_user(known.name) != known:
-            self.remembered.drop(header)
-            return None
-        self.remembered.hits_count += 1
-        return known.user
+            found = self.store.find_user(credentials.name)
+        return Claim(credentials, found)
 
-    async def _check(
-        self, credentials: Credentials, found: StoredUser | None, header: bytes
-    ) -> User | None:
+    async def _check(self, claim: Claim, header: bytes) -> User | None:
         """Return the user that was found, if the password is right."""
+        credentials, found = claim
         self.remembered.misses_count += 1
         if found is None:
             await self._passwords.check_nobody(credentials.password)
