@@ -74,8 +74,8 @@ class Writer:
         self._handed_over = 0  # jobs whose end was not told yet
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name="etcdpy-writer")
-        self._thread.start()
+        self._worker = threading.Thread(target=self._work, name="etcdpy-writer")
+        self._worker.start()
 
     def submit(self, job: Job, on_done: Done) -> None:
         """Do `job` in the thread; its end is told to `on_done` on the loop."""
@@ -101,7 +101,7 @@ class Writer:
         """Wait for the job going on, and for the thread to end."""
         self._jobs.put(None)
         await self._ended.wait()
-        self._thread.join()
+        self._worker.join()
 
     def _work(self) -> None:
         while True:

@@ -26,6 +26,8 @@ ACCEPTS_PER_TURN_MAX = 64
 STARVED_S = 0.5
 #: How long a client may take from connecting to the end of the handshake.
 HANDSHAKE_S = 60.0
+#: After how long a silent client is asked for a sign of life, and how often; Go's number.
+KEEPALIVE_S = 30
 
 _STARVED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 #: The first byte of TLS: a record that carries a handshake.
@@ -155,6 +157,7 @@ class Acceptor:
     ) -> None:
         """Give an accepted socket its transport and its protocol."""
         accepted.setblocking(False)
+        _keep_alive(accepted)
         is_protocol_told = False
         try:
             if not listener.is_tls:
@@ -229,6 +232,14 @@ class Acceptor:
                 await arrived
             finally:
                 self._loop.remove_reader(accepted)
+
+
+def _keep_alive(accepted: socket.socket) -> None:
+    """Have the system find out when the client is gone."""
+    if accepted.family in (socket.AF_INET, socket.AF_INET6):
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from etcdpy.http.heads import Head
 from etcdpy.http.limits import Limits, Reached
+from etcdpy.http.outgoing import Outgoing
 from etcdpy.http.receiver import BodyPart, Refusal
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Owner(Protocol):
     waiting_count: int
     limits: Limits
     reached: Reached
+    outgoing: Outgoing
 
     def date(self) -> bytes:
         """Return the Date line of now: the same object for a second."""

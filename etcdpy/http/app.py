@@ -25,6 +25,7 @@ from etcdpy.http.handler import BodyError, Handler, Sent, handler_of
 from etcdpy.http.heads import HeadReader
 from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.limits import DEFAULT_LIMITS, Limit, Limits
+from etcdpy.http.outgoing import Outgoing
 from etcdpy.http.parties import remote_of, url_of_server
 from etcdpy.http.routes import BodyRule, Match, Routes
 from etcdpy.http.runner import Asked, KeysRunner
@@ -118,7 +119,9 @@ class HttpServer:
             False: HeadReader(is_muxed=self._routes.has_cors),
             True: HeadReader(is_muxed=False),
         }
-        self._aiohttp = web.Server(self._handle, loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.outgoing = Outgoing(loop)
+        self._aiohttp = web.Server(self._handle, loop=loop)
         self._acceptor = Acceptor(listeners, self._make_connection, self._connections_max, tls)
         self._acceptor.start()
 
@@ -255,7 +258,7 @@ class HttpServer:
         try:
             match = self._routes.resolve(method, raw_target)
         except TargetError:
-            connection.refuse(400)
+            connection.end_with(wire.refusal(400))
             return True
         if self._access is not None and (raw_target, method) != _ASK_THE_SERVER:
             refusal = _find_refusal(self._access, request, connection, raw_target)

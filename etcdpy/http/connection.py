@@ -9,7 +9,6 @@ when all before it have been answered, or keeps them in a queue: answers leave i
 """
 
 import asyncio
-import socket
 from typing import cast
 
 from etcdpy.http import wire
@@ -22,7 +21,6 @@ from etcdpy.http.sending import StallWatch
 from etcdpy.http.watch import WatchFeed
 from etcdpy.http.wire import Framing, Response
 
-_TCP_KEEPALIVE_S = 30
 # How long a refused client may go on sending before its connection is closed under it, so that
 # the refusal is not lost to a reset; Go's number.
 LINGER_S = 0.5
@@ -107,8 +105,19 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write bytes as they are; nothing happens once the client is gone."""
+        self._settle()
         if self.transport is not None:
             self.transport.write(data)
+
+    def send_soon(self, data: bytes) -> None:
+        """Write bytes as `send` does, at the end of the loop's turn."""
+        if self.transport is not None:
+            self._owner.outgoing.add(self.transport, data)
+
+    def _settle(self) -> None:
+        """Write what was to be sent soon."""
+        if self.transport is not None:
+            self._owner.outgoing.settle(self.transport)
 
     def respond(self, response: Response, framing: Framing) -> bool:
         """Write a whole response; return whether another request may follow."""
@@ -169,6 +178,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection when what was written has left."""
         self._is_ending = True
+        self._settle()
         if self.transport is not None:
             self.transport.close()
 
@@ -177,22 +187,15 @@ class Connection(asyncio.Protocol):
         if self.feed is not None:
             self.feed.cut()
         self._is_ending = self._is_refusing = True
+        self._settle()
+        transport, self.transport = self.transport, None
         if self._handler is not None:
             self._handler.force_close()
-        transport, self.transport = self.transport, None
         if transport is not None:
             transport.close()
 
-    def refuse(self, status: int) -> None:
-        """Answer a request that no handler shall see, and end the connection."""
-        self.end_with(wire.refusal(status))
-
-    def drop(self) -> None:
-        """End the connection without an answer."""
-        self.end_with(b"")
-
     def end_with(self, words: bytes) -> None:
-        """Send the last bytes of this connection and close it when the client has had them."""
+        """Send the last bytes, maybe none, and close the connection when the client has them."""
         self._is_refusing = self._is_ending = True
         if self._handler is not None:
             self._handler.clear()
@@ -210,13 +213,8 @@ class Connection(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, with keep-alive probes every 30 s."""
+        """Take a connection."""
         self.transport = cast(asyncio.Transport, transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _TCP_KEEPALIVE_S)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _TCP_KEEPALIVE_S)
         self._owner.connection_made(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -244,6 +242,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep the sending side open for as long as an answer is due."""
         self.is_half_closed = True
+        self._settle()
         if self.feed is not None:
             self.feed.finish()
         if not self._is_refusing and not self._receiver.unread_bytes:
@@ -406,7 +405,8 @@ class Connection(asyncio.Protocol):
             self.end_with(refusal.data)
 
     def _give(self, head: Head) -> Handler:
-        """Give a request to the handler."""
+        """Give a request to the handler, whose answer must not overtake those before it."""
+        self._settle()
         if self._handler is None:
             self._handler = self._owner.make_handler(self)
         self._handler.take_head(head)

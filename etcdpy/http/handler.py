@@ -15,6 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from yarl import URL
 
+from etcdpy.http import wire
 from etcdpy.http.connection import LINGER_S, Connection
 from etcdpy.http.heads import CHUNKED, Head
 from etcdpy.http.receiver import BodyPart, Refusal
@@ -245,10 +246,10 @@ class Handler(RequestHandler):
     ) -> web.StreamResponse:
         """Answer a request whose handler failed: our bug, logged, unless the client is gone."""
         if isinstance(exc, ConnectionError):
-            self.connection.drop()
+            self.connection.end_with(b"")
             return Sent(self, is_kept=False)
         self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
-        self.connection.refuse(500)
+        self.connection.end_with(wire.refusal(500))
         return Sent(self, is_kept=True)
 
 

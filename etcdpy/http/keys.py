@@ -31,6 +31,8 @@ _NS_PER_S = 1_000_000_000
 _PREFIX_SIZE = len(PREFIX)
 _STARTS_MAX = 64
 _SET = CommandKind.SET
+# Looked for as numbers: `in` takes a bytes object for one first, and makes an error of it.
+_AMPERSAND, _SEMICOLON, _PLUS, _PERCENT = b"&;+%"
 
 
 # A value from the tuple of all its fields: half the time of the class's own constructor.
@@ -95,12 +97,12 @@ def find_plain_put(path: bytes, body: bytes, now_ns: int) -> Write | None:
 
     None for any other form.
     """
-    if body[:6] != b"value=" or b"&" in body or b";" in body:
+    if body[:6] != b"value=" or _AMPERSAND in body or _SEMICOLON in body:
         return None
     value = body[6:]
-    if b"+" in value:
+    if _PLUS in value:
         value = value.replace(b"+", b" ")
-    if b"%" in value:
+    if _PERCENT in value:
         try:
             value = form.unescape(value)
         except FormError:

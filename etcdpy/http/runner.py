@@ -162,7 +162,8 @@ class KeysRunner:
         date = connection.find_plain_date()
         if date is not None and framing is PLAIN and len(body) <= UNCHUNKED_BYTES_MAX:
             cors = connection.cors
-            connection.send(renderer.encode_plain(status, index, raft, body, date=date, cors=cors))
+            data = renderer.encode_plain(status, index, raft, body, date=date, cors=cors)
+            connection.send_soon(data)
             return True
         response = Response(status, renderer.head_lines(index, raft), body)
         return connection.respond(response, framing)

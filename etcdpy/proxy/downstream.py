@@ -9,7 +9,6 @@ Source: spec/keys.md section 19, spec/watch.md section 5; RFC 9112.
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -22,7 +21,6 @@ from etcdpy.http.wire import Framing, Response
 from etcdpy.proxy.body import Body
 from etcdpy.proxy.exchange import Exchange
 
-_TCP_KEEPALIVE_S = 30
 #: How long a half received head, or a body that stands still, is waited for.
 SLOW_S = 60.0
 #: How long a client may go on sending after the last answer on its connection; Go's number.
@@ -115,14 +113,9 @@ class Downstream(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, with keep-alive probes every 30 s."""
+        """Take the connection."""
         self._transport = cast(asyncio.Transport, transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _TCP_KEEPALIVE_S)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _TCP_KEEPALIVE_S)
-            self.client_host = _host_of(transport.get_extra_info("peername"))
+        self.client_host = _host_of(transport.get_extra_info("peername"))
         self._service.on_made(self)
 
     def data_received(self, data: bytes) -> None:

@@ -25,7 +25,7 @@ def is_clean(path: bytes) -> bool:
     """Tell whether `path` is clean and absolute."""
     if not path.startswith(b"/"):
         return False
-    if b"//" not in path and b"/." not in path and path[-1:] != b"/":
+    if path.find(b"//") < 0 and path.find(b"/.") < 0 and path[-1:] != b"/":
         return True  # nearly all paths; a name may begin with a dot, so the rest is looked at
     return clean(path) == path
 

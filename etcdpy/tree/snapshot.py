@@ -43,6 +43,9 @@ class RowKind(IntEnum):
 # Plain ints: what msgpack gives back, and what is compared a million times.
 HEADER, NODE, EVENT, END, REMOVED, PLACED = map(int, RowKind)
 _CHANGES = (REMOVED, PLACED)
+# What the row before one of that kind may be.
+_BEFORE_CHANGE = (NODE, *_CHANGES)
+_BEFORE_EVENT = (NODE, *_CHANGES, EVENT)
 
 
 def restore(source: Iterable[Sequence[Any]]) -> Tree:
@@ -83,13 +86,13 @@ class Restorer:
         try:
             if kind == NODE and self._phase in (HEADER, NODE):
                 self._add_node(row)
-            elif kind == EVENT and self._phase in (NODE, *_CHANGES, EVENT):
+            elif kind == EVENT and self._phase in _BEFORE_EVENT:
                 self._add_event(row)
-            elif kind in _CHANGES and self._phase in (NODE, *_CHANGES):
+            elif kind in _CHANGES and self._phase in _BEFORE_CHANGE:
                 self._change(row)
             elif kind == HEADER and self._phase < 0:
                 self._begin(row)
-            elif kind == END and self._phase in (NODE, *_CHANGES, EVENT):
+            elif kind == END and self._phase in _BEFORE_EVENT:
                 self._check_end(row)
             else:
                 raise self._damage(f"a row of kind {kind!r} is out of place")

@@ -265,7 +265,8 @@ class Peer:
     def ended(self, stream: PeerStream, ending: Ending) -> None:
         """Note the end of a stream."""
         was_heard, was_spoken_on = self._is_heard, stream is self._outbox.stream
-        is_superseded = stream not in (*self._outgoing[-1:], *self._incoming[-1:])
+        newest = [*self._outgoing[-1:], *self._incoming[-1:]]
+        is_superseded = stream not in newest
         self._outgoing = [one for one in self._outgoing if one is not stream]
         self._incoming = [one for one in self._incoming if one is not stream]
         if was_spoken_on:

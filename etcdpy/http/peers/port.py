@@ -92,7 +92,7 @@ class RaftFace:
         """Accept a stream and hold the connection until it ends."""
         transport, limits = self._transport, self._transport.limits
         if connection.transport is None or connection.is_half_closed:
-            connection.drop()
+            connection.end_with(b"")
             return False
         seed = transport.draw_seed()
         peer.hear_urls(greeting.peer_urls)
