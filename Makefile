@@ -6,6 +6,7 @@
 #   make test ARGS='tests/tree -x'  some of the tests
 #   make simulate SEEDS=10000 TIME=600  so many seeds, but none begun after so many seconds
 #   make simulate ARGS='--seed 42 --trace'
+#   make bench COMPILED=1           run, test, soak or bench with the hot modules compiled (setup.py)
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -19,11 +20,20 @@ RUN_STAMP := $(VENV)/.ready-to-run
 DEV_STAMP := $(VENV)/.ready-to-develop
 ACCEPT_STAMP := $(VENV)/.ready-to-accept
 PYTEST := $(BIN)/python -m pytest
+# Without COMPILED the recipes run here; with it in a copy that has the compiled modules beside the
+# sources of all others.  Its style is not looked at again.
+COPY := build/compiled
+ifdef COMPILED
+BUILT := $(COPY)/.ready
+IN := cp -rfT tests $(COPY)/tests && cp -rfT benchmarks $(COPY)/benchmarks && cd $(COPY) && \
+    PYTHONPATH=$(abspath $(COPY))
+PYTEST += --ignore tests/style
+endif
 
 .PHONY: run cluster test check bench soak acceptance simulate mutants clean
 
-run: $(RUN_STAMP)
-	@exec $(BIN)/etcdpy $(ARGS)
+run: $(RUN_STAMP) $(BUILT)
+	@PYTHONPATH=$(if $(COMPILED),$(abspath $(COPY))) exec $(BIN)/etcdpy $(ARGS)
 
 # One member's end is not the others'; Ctrl-C ends all.
 cluster: $(RUN_STAMP)
@@ -36,8 +46,8 @@ cluster: $(RUN_STAMP)
 	done <Procfile; \
 	wait
 
-test: $(DEV_STAMP)
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not soak and not acceptance" $(ARGS)
+test: $(DEV_STAMP) $(BUILT)
+	$(IN) $(PYTEST) -n $(JOBS) --dist worksteal -m "not soak and not acceptance" $(ARGS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
@@ -45,14 +55,14 @@ check: $(DEV_STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV_STAMP)
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(DEV_STAMP) $(BUILT)
+	$(IN) $(BIN)/python -m benchmarks $(ARGS)
 
 # Hours of what `make test` does in minutes: more rounds, more seeds, more examples.
 # ETCDPY_SOAK_S is how many seconds of faults the clusters get, 1800 by default.
-soak: $(DEV_STAMP)
-	$(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
-	ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
+soak: $(DEV_STAMP) $(BUILT)
+	$(IN) $(PYTEST) -n $(JOBS) --dist worksteal -m soak $(ARGS)
+	$(IN) ETCDPY_SOAK_EXAMPLES=$(SOAK_EXAMPLES) $(PYTEST) -n $(JOBS) -m "not soak" tests/tree $(ARGS)
 
 # One after the other: the times on etcdpy and on the real etcd are compared.  About 25 minutes.
 acceptance: $(ACCEPT_STAMP)
@@ -65,6 +75,13 @@ simulate: $(DEV_STAMP)
 # Sabotage core, pump and store, one defect at a time, and show what notices each.
 mutants: $(DEV_STAMP)
 	$(BIN)/python -m tests.simulation.mutants $(ARGS)
+
+$(COPY)/.ready: $(DEV_STAMP) setup.py $(shell find etcdpy -name '*.py')
+	rm -rf $(COPY) && mkdir -p $(COPY)
+	cp -r etcdpy docs pyproject.toml setup.py README.md LICENSE config.example.yml Procfile Makefile \
+	    $(COPY) && ln -s ../../$(VENV) $(COPY)/$(VENV)
+	cd $(COPY) && ETCDPY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process
+from etcdpy import ETCD_VERSION, __version__, log_outputs, logs, process, system
 from etcdpy.errors import ConfigError, FatalError
 from etcdpy.gateway import command
 from etcdpy.settings import sources
@@ -188,7 +188,7 @@ def version_lines() -> list[str]:
         "Git SHA: Not provided",
         f"Go Version: none ({platform.python_implementation()} {platform.python_version()})",
         f"Go OS/Arch: {platform.system().lower()}/{machine}",
-        f"etcdpy Version: {__version__}",
+        f"etcdpy Version: {__version__}{' (compiled)' if system.is_compiled() else ''}",
     ]
 
 

@@ -8,9 +8,8 @@ Source: spec/cluster.md section 8.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from etcdpy.consensus.driver import Driver
 from etcdpy.errors import RAFT_INTERNAL, EtcdError
 
 
@@ -21,12 +20,19 @@ class _Read(NamedTuple):
     future: "asyncio.Future[int]"
 
 
+class Reads(Protocol):
+    """Who finds the index that a read must see: the driver."""
+
+    def read_index(self) -> "asyncio.Future[int]":
+        """Return a future of that index.  Raises: EtcdError 121 when too much waits already."""
+
+
 class Linearizer:
     """The quorum reads of one member, on its loop."""
 
     def __init__(
         self,
-        driver: Driver,
+        driver: Reads,
         timeout_s: float,
         explain: Callable[[float], bytes],
         on_failed: Callable[[], None],

@@ -13,6 +13,7 @@ import signal
 
 from etcdpy.errors import ConfigError
 from etcdpy.logs import NOTICE
+from etcdpy.tree import tree
 
 log = logging.getLogger("etcdpy.pkg.osutil")
 
@@ -20,6 +21,11 @@ log = logging.getLogger("etcdpy.pkg.osutil")
 RESERVED_DESCRIPTORS = 150
 
 _SIGNAL_WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
+
+
+def is_compiled() -> bool:
+    """Tell whether the hot modules are machine code (setup.py) or plain Python."""
+    return not str(tree.__file__).endswith(".py")
 
 
 def raise_descriptor_limit() -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from etcdpy.system import is_compiled
+
 TESTS = Path(__file__).parent
 #: How long a process that was told to end may take to be gone.
 END_DEADLINE_S = 5.0
@@ -53,6 +55,15 @@ def no_process_is_left() -> Iterator[None]:
         child.kill()
     psutil.wait_procs(alive, timeout=END_DEADLINE_S)
     assert not names, f"left running: {names}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot be tested of compiled modules; of plain ones it is."""
+    if is_compiled():
+        compiled = pytest.mark.skip(reason="the modules are compiled")
+        for item in items:
+            if item.get_closest_marker("interpreted"):
+                item.add_marker(compiled)
 
 
 def _children() -> list[psutil.Process]:

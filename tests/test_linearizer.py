@@ -1,11 +1,9 @@
 """Quorum reads: answered by the driver, or failed when their time is up, and then counted."""
 
 import asyncio
-from typing import cast
 
 import pytest
 
-from etcdpy.consensus.driver import Driver
 from etcdpy.errors import RAFT_INTERNAL, EtcdError
 from etcdpy.linearizer import Linearizer
 
@@ -31,7 +29,7 @@ def test_only_reads_whose_time_is_up_are_failed_and_counted() -> None:
             began.append(began_s)
             return b"why"
 
-        linearizer = Linearizer(cast(Driver, reads), 5.0, explain, lambda: failed.append(None))
+        linearizer = Linearizer(reads, 5.0, explain, lambda: failed.append(None))
         loop = asyncio.get_running_loop()
         first, second, third = (linearizer.read() for _ in range(3))
         reads.futures[0].set_result(7)

@@ -181,6 +181,7 @@ def test_a_stream_that_is_read_survives_a_flood_of_expiries(tmp_path: Path, path
     run(test)
 
 
+@pytest.mark.interpreted
 def test_a_request_that_is_not_committed_in_time_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

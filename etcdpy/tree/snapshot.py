@@ -145,6 +145,8 @@ class Restorer:
             raise ValueError(f"the name {name!r} comes twice")
         if value is not None and type(value) is not bytes:
             raise ValueError(f"a node's value is of type {type(value).__name__}")
+        if expiration_ns is not None:
+            _check_ints(expiration_ns)
         node = Node(value or b"", {} if value is None else None, created, expiration_ns)
         if modified != created:  # else the two share one int object
             node.modified_index = modified
@@ -162,7 +164,6 @@ class Restorer:
         """Note a directory as the place of what follows, and an expiration with its path."""
         del self._names[depth - 1 :]
         if node.expiration_ns is not None:
-            _check_ints(node.expiration_ns)
             path = b"/" + b"/".join([*self._names, name])
             self._expirations.append((node.expiration_ns, path))
         del self._path[depth:]
@@ -203,6 +204,8 @@ class Restorer:
     def _place(self, siblings: dict[bytes, Node], name: bytes, row: Sequence[Any]) -> None:
         _, path, value, modified, created, expiration_ns = row
         _check_ints(modified, created)
+        if expiration_ns is not None:
+            _check_ints(expiration_ns)
         if value is not None and type(value) is not bytes:
             raise ValueError(f"a node's value is of type {type(value).__name__}")
         former = siblings.get(name)
@@ -213,7 +216,6 @@ class Restorer:
         node.modified_index = modified
         siblings[name] = node
         if expiration_ns is not None:
-            _check_ints(expiration_ns)
             self._expirations.append((expiration_ns, path))
 
     def _forget_changed_expirations(self) -> None:

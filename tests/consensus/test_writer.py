@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+import pytest
+
 from etcdpy.consensus.messages import Message, MessageKind
 from etcdpy.consensus.writer import Pace
 from etcdpy.errors import FatalError
@@ -71,6 +73,7 @@ class Always(Pace):
         return True
 
 
+@pytest.mark.interpreted
 def test_a_write_on_the_loop_is_done_and_applied_in_the_turn_that_began_it() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1]), pace=Always()).started()
@@ -83,6 +86,7 @@ def test_a_write_on_the_loop_is_done_and_applied_in_the_turn_that_began_it() -> 
     run(main)
 
 
+@pytest.mark.interpreted
 def test_what_does_not_wait_for_the_write_leaves_before_the_loop_writes() -> None:
     async def main() -> None:
         rig = Rig(with_log([2], (1, 2), term=3, vote=1), pace=Always())
@@ -107,6 +111,7 @@ def test_what_does_not_wait_for_the_write_leaves_before_the_loop_writes() -> Non
     run(main)
 
 
+@pytest.mark.interpreted
 def test_the_loop_writes_nothing_while_the_thread_has_a_job() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1]), pace=Always()).started()
@@ -126,6 +131,7 @@ def test_the_loop_writes_nothing_while_the_thread_has_a_job() -> None:
     run(main)
 
 
+@pytest.mark.interpreted
 def test_a_write_on_the_loop_that_fails_ends_the_member() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1]), pace=Always()).started()

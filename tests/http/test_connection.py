@@ -204,6 +204,7 @@ def test_a_body_that_stands_still_is_given_up(begun: bytes) -> None:
             assert server.server.reached[Limit.BODY_TIMEOUT] == 1
 
 
+@pytest.mark.interpreted
 def test_who_applies_does_not_stumble_over_an_answer(
     server: ServerThread,
     held: Held,

@@ -99,6 +99,7 @@ def test_what_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert (response.status, response.body) == (500, b"unable to generate token\n")
 
 
+@pytest.mark.interpreted
 def test_with_auth_who_may_not_write_the_keys_gets_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = TreeBackend()
     asked = []

@@ -90,6 +90,7 @@ def test_a_peer_that_comes_back_is_connected_again_at_once() -> None:
     run(test)
 
 
+@pytest.mark.interpreted
 def test_even_our_own_bug_does_not_end_the_dialling(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with cluster(1, 2, is_joined=False) as (one, two):
