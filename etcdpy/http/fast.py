@@ -64,7 +64,7 @@ class FastKeys:
 
     def serve(self, connection: Connection, head: Head, body: bytes) -> bool:
         """Answer a whole request, now or when what it waits for has come; False: not here."""
-        method, target, _, fields = head
+        method, target, fields = head.method, head.target, head.fields
         plain = _PLAIN_TARGET(target)
         if plain is not None and method in keys.METHODS:
             path, query = plain.groups(b"")

@@ -9,9 +9,8 @@ Source: spec/keys.md sections 1 and 19, spec/errors.md section 4; RFC 9112.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import NamedTuple, cast
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -56,33 +55,66 @@ _BAD_VALUE = wire.refusal(400, ": invalid header value")
 _BAD_VERSION = wire.refusal(505, ": unsupported protocol version")
 
 
-class Fields(NamedTuple):
+class Fields:
     """A block of header lines; with a `refusal` nothing else counts.
 
     `authorization` is the first header of that name, which may be missing in `headers`;
     `content_type` is the first one as it came; `has_expectation` says that there is an `Expect`.
+    Not to be changed: many requests share one.
     """
 
-    headers: CIMultiDictProxy[str]
-    body_size: int
-    is_kept: bool
-    refusal: bytes = b""
-    authorization: bytes = b""
-    content_type: bytes = b""
-    has_expectation: bool = False
+    __slots__ = (
+        "authorization",
+        "body_size",
+        "content_type",
+        "has_expectation",
+        "headers",
+        "is_kept",
+        "refusal",
+    )
+
+    def __init__(
+        self,
+        headers: CIMultiDictProxy[str],
+        body_size: int,
+        *,
+        is_kept: bool,
+        refusal: bytes = b"",
+        authorization: bytes = b"",
+        content_type: bytes = b"",
+        has_expectation: bool = False,
+    ) -> None:
+        self.headers = headers
+        self.body_size = body_size
+        self.is_kept = is_kept
+        self.refusal = refusal
+        self.authorization = authorization
+        self.content_type = content_type
+        self.has_expectation = has_expectation
+
+    def with_authorization(self, value: bytes) -> "Fields":
+        """Return the same fields with that header, which was taken out of the block."""
+        return Fields(
+            self.headers,
+            self.body_size,
+            is_kept=self.is_kept,
+            refusal=self.refusal,
+            authorization=value,
+            content_type=self.content_type,
+            has_expectation=self.has_expectation,
+        )
 
 
-class Head(NamedTuple):
+class Head:
     """A request without its body, whose size is in bytes, or CHUNKED."""
 
-    method: str
-    target: bytes
-    is_http10: bool
-    fields: Fields
+    __slots__ = ("fields", "is_http10", "method", "target")
 
-
-# A value from the tuple of all its fields: half the time of the class's own constructor.
-_new_head = cast("Callable[[tuple[str, bytes, bool, Fields]], Head]", partial(tuple.__new__, Head))
+    def __init__(self, method: str, target: bytes, is_http10: bool, fields: Fields) -> None:
+        self.method = method
+        self.target = target
+        self.is_http10 = is_http10
+        self.fields = fields
 
 
 class FieldError(ValueError):
@@ -152,7 +184,7 @@ def read_fields(block: bytes, *, is_http10: bool, needs_host: bool) -> Fields:
     return Fields(
         CIMultiDictProxy(headers),
         size,
-        is_kept,
+        is_kept=is_kept,
         authorization=values.get(_SECRET, [b""])[0],
         content_type=values.get(b"content-type", [b""])[0],
         has_expectation=b"expect" in values,
@@ -270,7 +302,7 @@ class HeadReader:
             words = first.split(b" ")
             method = _METHODS.get(words[0])
             if len(words) == 3 and words[2] == b"HTTP/1.1\r" and method is not None:
-                return _new_head((method, words[1], False, fields))
+                return Head(method, words[1], False, fields)
         line = _read_line(first.removesuffix(b"\r"), is_muxed=is_first and self._is_muxed)
         if isinstance(line, bytes):
             return line
@@ -301,7 +333,7 @@ class HeadReader:
                 return read_fields(block, is_http10=is_http10, needs_host=needs_host)
             rest = block[: line.start] + block[line.end :]
             fields = self._read_fields(rest, is_http10=is_http10, needs_host=needs_host)
-            return fields if fields.refusal else fields._replace(authorization=line.value)
+            return fields if fields.refusal else fields.with_authorization(line.value)
         fields = read_fields(block, is_http10=is_http10, needs_host=needs_host)
         if len(block) <= _BLOCK_BYTES_MAX:
             if len(blocks) >= _BLOCKS_MAX:

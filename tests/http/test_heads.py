@@ -9,6 +9,7 @@ from etcdpy.http.heads import (
     CHUNKED,
     SILENCE,
     FieldError,
+    Fields,
     Head,
     HeadReader,
     find_end,
@@ -88,7 +89,7 @@ def test_a_head_is_taken_as_it_came(
 ) -> None:
     taken = read(head)
     assert isinstance(taken, Head)
-    assert taken[:3] == (method, target, is_http10)
+    assert (taken.method, taken.target, taken.is_http10) == (method, target, is_http10)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,19 @@ LINES = (
 )
 
 
+def said(fields: Fields) -> tuple[object, ...]:
+    """Return all that a block says, its headers first."""
+    return (
+        list(fields.headers.items()),
+        fields.body_size,
+        fields.is_kept,
+        fields.refusal,
+        fields.authorization,
+        fields.content_type,
+        fields.has_expectation,
+    )
+
+
 @given(st.lists(st.sampled_from(LINES), max_size=5), st.sampled_from((b"\r\n", b"\n")))
 def test_a_password_is_read_as_ever_and_never_remembered(lines: list[bytes], end: bytes) -> None:
     block = b"".join(line + end for line in [*lines, b""])
@@ -247,11 +261,11 @@ def test_a_password_is_read_as_ever_and_never_remembered(lines: list[bytes], end
     for _ in range(2):
         found = reader._read_fields(block, is_http10=False, needs_host=True)
         expected = read_fields(block, is_http10=False, needs_host=True)
-        assert found._replace(headers=expected.headers) == expected
+        assert said(found)[1:] == said(expected)[1:]
         assert found.authorization == expected.headers.get("Authorization", "").encode()
         for name in ("Host", "A"):
             assert found.headers.getall(name, []) == expected.headers.getall(name, [])
-        remembered = [fields for fields in reader._usual.values() if fields.headers]
+        remembered = [said(fields) for fields in reader._usual.values() if fields.headers]
         assert "c2VjcmV0" not in repr((list(reader._usual), remembered))
 
 

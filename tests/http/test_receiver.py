@@ -53,7 +53,17 @@ def receive(data: bytes, portion: int) -> list[Event]:
 @example([GET, PUT, CHUNKED, ODD, BAD, GET], 1)
 def test_portions_change_nothing(pieces: list[bytes], portion: int) -> None:
     data = b"".join(pieces)
-    assert receive(data, portion) == receive(data, max(1, len(data)))
+    in_portions, at_once = receive(data, portion), receive(data, max(1, len(data)))
+    assert [said(event) for event in in_portions] == [said(event) for event in at_once]
+
+
+def said(event: Event) -> object:
+    """Return an event as a value that can be compared."""
+    if not isinstance(event, Head):
+        return event
+    fields = event.fields
+    lines = (list(fields.headers.items()), fields.body_size, fields.is_kept)
+    return event.method, event.target, event.is_http10, lines
 
 
 @pytest.mark.parametrize("portion", [1, 3, 10_000])
