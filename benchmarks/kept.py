@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from benchmarks.plan import Plan
 from benchmarks.samples import Row, Sample, rows
+from etcdpy.system import is_compiled
 from tests.harness.process import ROOT
 
 RESULTS = Path(__file__).with_name("results")
@@ -81,6 +82,7 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "build": "compiled" if is_compiled() else "plain Python",
         "commit": _output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
         "etcd": _output("etcd", "--version").partition("\n")[0],
     }

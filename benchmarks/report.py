@@ -1,4 +1,6 @@
-"""The page on performance, made from a kept run: `python -m benchmarks.report FILE`.
+"""The page on performance, made from kept runs: `python -m benchmarks.report FILE [PLAIN]`.
+
+FILE is a run of the compiled build, PLAIN one of plain Python; without it the last one stays.
 
 The text of docs/performance.md is written by hand; what stands there between the comments
 `figures: NAME` and `end` is written here, and the charts beside it, and the run itself.  A test
@@ -20,6 +22,7 @@ from tests.harness.process import ROOT
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 KEPT = FOLDER / "run.json"
+KEPT_PLAIN = FOLDER / "plain.json"
 SERVERS = ("etcdpy", "etcd")
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -121,8 +124,8 @@ def _machine(run: Run) -> str:
     machine = run.machine
     return (
         f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, "
-        f"Linux {machine['kernel']}, Python {machine['python']}, {machine['etcd'] or 'no etcd'}; "
-        f"commit {machine['commit']}, {run.started}, {run.took_s} s.\n\n"
+        f"Linux {machine['kernel']}, Python {machine['python']}, {machine['etcd'] or 'no etcd'}, "
+        f"etcdpy {machine['build']}; commit {machine['commit']}, {run.started}, {run.took_s} s.\n\n"
         f"    {run.command}\n\n"
         f"{run.plan['rounds']} rounds by turns, {run.plan['seconds']} s for each run of wrk.\n"
     )
@@ -134,6 +137,11 @@ def _goals(run: Run) -> str:
     for goal in GOALS:
         lines.append(f"| {goal.number} | {goal.what} | {goal.bound} | {goal.show(figures)} |")
     return "\n".join([*lines, ""])
+
+
+def _build(run: Run) -> str:
+    """Return what the other build reaches: the run that it is of, and its requests."""
+    return f"{_machine(run)}\n{table_of(_rows(run, 'requests') + _rows(run, 'members'))}"
 
 
 def _charts(run: Run) -> str:
@@ -148,11 +156,14 @@ BLOCKS: dict[str, Callable[[Run], str]] = {
 }
 
 
-def fill(page: str, run: Run) -> str:
-    """Return the page with the figures of `run`.  Raises: KeyError for an unknown block."""
+def fill(page: str, run: Run, plain: Run | None = None) -> str:
+    """Return the page with the figures of both runs.  Raises: KeyError for an unknown block."""
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
+        if name == "plain":
+            text = _build(plain) if plain else "Not measured.\n"
+            return f"{match[1]}\n{text}\n{match[3]}"
         text = BLOCKS[name](run) if name in BLOCKS else table_of(_rows(run, _known(name)))
         return f"{match[1]}\n{text}\n{match[3]}"
 
@@ -165,18 +176,25 @@ def _known(name: str) -> str:
     return name
 
 
+def read_plain() -> Run | None:
+    """Return the run of plain Python that is kept, None if there is none."""
+    return Run.read(KEPT_PLAIN) if KEPT_PLAIN.exists() else None
+
+
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        print("usage: python -m benchmarks.report FILE", file=sys.stderr)
+    if len(arguments) not in (1, 2):
+        print("usage: python -m benchmarks.report FILE [PLAIN]", file=sys.stderr)
         return 2
     run = Run.read(Path(arguments[0]))
+    if len(arguments) > 1:
+        Run.read(Path(arguments[1])).keep(KEPT_PLAIN)
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.svg"):
         old.unlink()
     for name, chart in charts(run).items():
         (FOLDER / name).write_text(draw(chart))
     run.keep(KEPT)
-    PAGE.write_text(fill(PAGE.read_text(), run))
+    PAGE.write_text(fill(PAGE.read_text(), run, read_plain()))
     print(f"{PAGE.relative_to(ROOT)} has the figures of {arguments[0]}")
     return 0
 

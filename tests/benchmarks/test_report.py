@@ -18,6 +18,7 @@ MACHINE = {
     "memory_gib": 8,
     "kernel": "6.1",
     "python": "3.11",
+    "build": "compiled",
     "commit": "abc",
     "etcd": "etcd Version: 3.4.23",
 }
@@ -66,8 +67,19 @@ def test_the_page_is_filled_and_filled_again(run: Run) -> None:
     assert report.fill(filled, run) == filled
     assert "| GET, 64 conn | req/s | 30,000 | 20,000 | 1.50 |" in filled
     assert "2 CPUs (a processor)" in filled
+    assert "etcd Version: 3.4.23, etcdpy compiled; commit abc" in filled
     with pytest.raises(KeyError, match="unheard"):
         report.fill("<!-- figures: unheard -->\n<!-- end -->", run)
+
+
+def test_what_plain_python_reaches_stands_in_a_block_of_its_own(run: Run) -> None:
+    page = "<!-- figures: plain -->\n<!-- end -->"
+    assert "Not measured." in report.fill(page, run)
+    plain = Run(run.started, 60, run.command, {**MACHINE, "build": "plain Python"}, PLAN, run.rows)
+    filled = report.fill(page, run, plain)
+    assert "etcdpy plain Python; commit abc" in filled
+    assert "| GET, 64 conn | req/s | 30,000 | 20,000 | 1.50 |" in filled
+    assert "recursive" not in filled
 
 
 def test_goals_say_how_far_we_are_ahead(run: Run) -> None:

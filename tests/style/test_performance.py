@@ -17,7 +17,7 @@ def test_the_page_shows_the_run_that_is_kept() -> None:
     if not report.KEPT.exists():
         pytest.skip("no run is kept")
     run = Run.read(report.KEPT)
-    assert report.fill(page(), run) == page()
+    assert report.fill(page(), run, report.read_plain()) == page()
     drawn = {path.name: path.read_text() for path in report.FOLDER.glob("*.svg")}
     assert drawn == {name: draw(chart) for name, chart in report.charts(run).items()}
 
