@@ -31,6 +31,7 @@ from etcdpy.startup.roles import Role, find_role
 from etcdpy.startup.securing import MemberTls, secure_clients, secure_peers
 from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files
+from etcdpy.switching import switch_soon
 from etcdpy.system import (
     RESERVED_DESCRIPTORS,
     catch_signals,
@@ -81,6 +82,7 @@ def _run_member(config: Config) -> int:
     """Raises: ConfigError or FatalError."""
     client_connections_max = raise_descriptor_limit() - RESERVED_DESCRIPTORS
     collect_seldom()
+    switch_soon()
     _log_settings(config)
     with ExitStack() as stack:
         peers, dialing = secure_peers(config)

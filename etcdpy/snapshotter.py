@@ -30,9 +30,11 @@ purge_log = logging.getLogger("etcdpy.pkg.fileutil")
 
 #: Entries that stay in memory behind a snapshot, so that a slow follower needs no snapshot.
 TAIL_COUNT = 5000
-#: How long the loop is kept from others at a time, and how many rows are packed between two looks
-#: at the clock.
+#: How long the loop is kept from others at a time, how long it is left to them in between, and how
+#: many rows are packed between two looks at the clock.  A write goes through several turns of the
+#: loop: without a rest each of them would take a slice.
 SLICE_S = 0.001
+REST_S = 0.002
 ROWS_PER_LOOK = 32
 
 
@@ -167,7 +169,7 @@ async def _pack_in_slices(capture: Capture) -> _Packer:
     for count, row in enumerate(capture.moving_rows(), 1):
         packer.add(row)
         if count % ROWS_PER_LOOK == 0 and time.perf_counter() >= due_s:
-            await asyncio.sleep(0)
+            await asyncio.sleep(REST_S)
             due_s = time.perf_counter() + SLICE_S
     return packer
 

@@ -53,5 +53,6 @@ def test_a_server_collects_seldom_but_does() -> None:
     try:
         collect_seldom()
         assert gc.get_threshold()[0] > before[0] > 0
+        assert gc.get_threshold()[1] < before[1]  # what survives is soon out of the way
     finally:
         gc.set_threshold(*before)
