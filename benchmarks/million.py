@@ -13,6 +13,7 @@ from benchmarks import large, throughput, wrk
 from benchmarks.memory import MIB, PeakMemory, pss_bytes
 from benchmarks.probe import Probe, quantile
 from benchmarks.samples import Sample
+from benchmarks.settling import wait_for_snapshots
 from benchmarks.throughput import Case
 from benchmarks.wrk import Requests
 from tests.harness.process import Member, ServerError, wait_until
@@ -21,7 +22,6 @@ CONNECTIONS = 64
 STAGES = (1_000, 10_000, 100_000)
 LOAD_S_MAX = 900
 QUIET_S = 3.0
-SETTLE_S = 3.0  # longer than the writing of one snapshot
 SNAPSHOT_DEADLINE_S = 120.0
 # One probe of PUT and GET takes some milliseconds: a snapshot is due within a few seconds.
 SNAPSHOT_COUNT = 500
@@ -85,7 +85,8 @@ def _snapshot_pauses(member: Member, case: str) -> Iterator[Sample]:
     member.stop()
     member.options = ("--snapshot-count", str(SNAPSHOT_COUNT))
     member.start(LOAD_S_MAX)
-    before = _settled_snapshots(member)
+    wait_for_snapshots([member])
+    before = _snapshots(member)
     with PeakMemory(member.pid) as memory, Probe(member.client_url) as probe:
         try:
             # The first can be due after a few writes; up to the second there are enough to judge.
@@ -97,15 +98,6 @@ def _snapshot_pauses(member: Member, case: str) -> Iterator[Sample]:
             return
     yield from _pauses(member, f"{case}: snapshot", probe)
     yield Sample(f"{case}: memory at peak, snapshot", "MiB", member.kind, memory.peak_bytes / MIB)
-
-
-def _settled_snapshots(member: Member) -> set[str]:
-    """Return the snapshot files once those that the start made due are finished."""
-    found: set[str] | None = None
-    while found != (now := _snapshots(member)):
-        found = now
-        time.sleep(SETTLE_S)
-    return now
 
 
 def _snapshots(member: Member) -> set[str]:
