@@ -33,11 +33,10 @@ from etcdpy.store.datadir import DataDir, DataDirInUseError
 from etcdpy.store.files import Files
 from etcdpy.switching import switch_soon
 from etcdpy.system import (
-    RESERVED_DESCRIPTORS,
     catch_signals,
+    client_descriptors,
     end_by,
     log_signal,
-    raise_descriptor_limit,
 )
 from etcdpy.telemetry.disk import DiskFigures, MeasuredFiles, MeasuredUnsyncedFiles
 
@@ -80,7 +79,7 @@ def run(config: Config) -> int:
 
 def _run_member(config: Config) -> int:
     """Raises: ConfigError or FatalError."""
-    client_connections_max = raise_descriptor_limit() - RESERVED_DESCRIPTORS
+    client_connections_max = client_descriptors()
     collect_seldom()
     switch_soon()
     _log_settings(config)

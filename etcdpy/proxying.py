@@ -40,11 +40,10 @@ from etcdpy.startup.listeners import close_listeners, open_listeners
 from etcdpy.startup.roles import PROXY_NAME
 from etcdpy.startup.securing import ProxyTls, secure_proxy
 from etcdpy.system import (
-    RESERVED_DESCRIPTORS,
     catch_signals,
+    client_descriptors,
     end_by,
     log_signal,
-    raise_descriptor_limit,
 )
 from etcdpy.telemetry.exhibits import show_process
 from etcdpy.tls.contexts import ClientTls
@@ -64,7 +63,7 @@ def run(config: Config) -> int:
     Whoever wanted to be a member and found the cluster under `--discovery` full comes here too.
     Raises: ConfigError where it can't start.
     """
-    connections_max = raise_descriptor_limit() - RESERVED_DESCRIPTORS
+    connections_max = client_descriptors()
     collect_seldom()
     log.log(NOTICE, "proxy: this proxy supports v2 API only!")
     tls = secure_proxy(config)

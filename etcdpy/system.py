@@ -1,7 +1,8 @@
 """What a process of ours asks of the system: descriptors, signals, and the way it ends.
 
-A file of its own because a member and a proxy ask for the same.  A graceful stop ends by the very
-signal that asked for it, so that whoever waits sees what it expects; as PID 1 it exits with 0.
+A file of its own because a member, a proxy and a gateway ask for the same.  A graceful stop ends
+by the very signal that asked for it, so that whoever waits sees what it expects; as PID 1 it exits
+with 0.
 Source: spec/cluster.md section 11.
 """
 
@@ -29,19 +30,25 @@ def is_compiled() -> bool:
 
 
 def raise_descriptor_limit() -> int:
-    """Allow as many descriptors as the system lets this process have; return how many.
-
-    Raises: ConfigError when they would not do for the log, the snapshots and some clients.
-    """
+    """Allow as many descriptors as the system lets this process have; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard <= RESERVED_DESCRIPTORS:
+    return hard
+
+
+def client_descriptors() -> int:
+    """Raise the limit of descriptors and return how many of them clients may have.
+
+    Raises: ConfigError when the rest would not do for the log, the snapshots and some clients.
+    """
+    count = raise_descriptor_limit()
+    if count <= RESERVED_DESCRIPTORS:
         raise ConfigError(
-            f"file descriptor limit[{hard}] of etcd process is too low, and should be set higher"
+            f"file descriptor limit[{count}] of etcd process is too low, and should be set higher"
             f" than {RESERVED_DESCRIPTORS} to ensure internal usage"
         )
-    return hard
+    return count - RESERVED_DESCRIPTORS
 
 
 def catch_signals() -> "asyncio.Future[signal.Signals]":

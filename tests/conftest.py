@@ -3,6 +3,7 @@
 A test that has something to show says `record_property("tally", text)`.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("interpreted"):
                 item.add_marker(compiled)
+
+
+@pytest.fixture
+def kept_logging() -> Iterator[None]:
+    """Put logging back as it was after a test that sets it up or runs the command in place."""
+    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
+    before = (list(root.handlers), root.level, ours.level)
+    yield
+    for handler in root.handlers:
+        if handler not in before[0]:
+            handler.close()
+    root.handlers, root.level = before[0], before[1]
+    ours.setLevel(before[2])
 
 
 def _children() -> list[psutil.Process]:

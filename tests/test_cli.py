@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +44,11 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
-def clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept_logging: None) -> None:
     """Run in an empty directory, without ETCD_* variables, and put logging back afterwards."""
     for name in [name for name in os.environ if name.startswith("ETCD")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
-    before = (list(root.handlers), root.level, ours.level)
-    yield
-    root.handlers, root.level = before[0], before[1]
-    ours.setLevel(before[2])
 
 
 @pytest.fixture

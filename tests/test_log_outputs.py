@@ -20,18 +20,7 @@ from etcdpy.log_outputs import JournalOutput
 log = logging.getLogger("etcdpy.embed")
 raft_log = logging.getLogger("etcdpy.raft")
 
-
-@pytest.fixture(autouse=True)
-def kept_logging() -> Iterator[None]:
-    """Put logging back as it was."""
-    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
-    before = (list(root.handlers), root.level, ours.level)
-    yield
-    for handler in root.handlers:
-        if handler not in before[0]:
-            handler.close()
-    root.handlers, root.level = before[0], before[1]
-    ours.setLevel(before[2])
+pytestmark = pytest.mark.usefixtures("kept_logging")
 
 
 @pytest.fixture

@@ -8,21 +8,19 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from etcdpy import logs
 
+pytestmark = pytest.mark.usefixtures("kept_logging")
+
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Read what was written to stderr since the last call; logging is put back afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
-    before = (list(root.handlers), root.level, ours.level)
-    yield lambda: capsys.readouterr().err
-    root.handlers, root.level = before[0], before[1]
-    ours.setLevel(before[2])
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Read what was written to stderr since the last call."""
+    return lambda: capsys.readouterr().err
 
 
 def test_a_plain_line_has_time_level_and_part(said: Callable[[], str]) -> None:
@@ -156,13 +154,7 @@ def test_a_full_or_closed_stderr_is_no_failure(monkeypatch: pytest.MonkeyPatch) 
 
     gone = Gone()
     monkeypatch.setattr(sys, "stderr", gone)
-    root, ours = logging.getLogger(), logging.getLogger("etcdpy")
-    before = (list(root.handlers), ours.level)
     logs.setup()
-    try:
-        logging.getLogger("etcdpy.embed").error("x")
-        gone.close()
-        logging.getLogger("etcdpy.embed").error("x")
-    finally:
-        root.handlers = before[0]
-        ours.setLevel(before[1])
+    logging.getLogger("etcdpy.embed").error("x")
+    gone.close()
+    logging.getLogger("etcdpy.embed").error("x")

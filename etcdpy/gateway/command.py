@@ -9,7 +9,6 @@ Source: spec/cluster.md section 10.
 import asyncio
 import csv
 import random
-import resource
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +23,9 @@ from etcdpy.gateway.finding import Settings, StartError, find_endpoints
 from etcdpy.gateway.service import Gateway
 from etcdpy.readiness import notify_systemd
 from etcdpy.settings.kinds import parse_bool, parse_duration_ns
+from etcdpy.system import RESERVED_DESCRIPTORS, raise_descriptor_limit
 from etcdpy.urls import go_quote
 
-#: File descriptors that clients never get; each of them takes two.
-RESERVED_DESCRIPTORS = 150
 #: How long inactive endpoints wait where no delay is wanted; etcd's.
 DEFAULT_RETRY_DELAY_S = 300.0
 
@@ -121,11 +119,8 @@ async def _serve(settings: Settings) -> None:
 
 
 def _connections_max() -> int:
-    """Return how many clients there are descriptors for, after asking for all we can have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(1, (hard - RESERVED_DESCRIPTORS) // 2)
+    """Return how many clients there are descriptors for, of which each takes two."""
+    return max(1, (raise_descriptor_limit() - RESERVED_DESCRIPTORS) // 2)
 
 
 # Words

@@ -44,6 +44,7 @@ TAKEN = {field.setting.flag for field in FIELDS} | {"config-file", "version"}
 
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.usefixtures("kept_logging"),
     pytest.mark.skipif(not Kind.ETCD.is_present(), reason="the real etcd is not on PATH"),
 ]
 

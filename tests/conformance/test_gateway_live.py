@@ -27,6 +27,7 @@ from tests.harness.secure import SecureMember
 
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.usefixtures("kept_logging"),
     pytest.mark.skipif(not Kind.ETCD.is_present(), reason="the real etcd is not on PATH"),
 ]
 

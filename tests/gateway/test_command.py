@@ -9,6 +9,8 @@ from etcdpy import cli
 from etcdpy.gateway import command
 from etcdpy.gateway.finding import Settings
 
+pytestmark = pytest.mark.usefixtures("kept_logging")
+
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
