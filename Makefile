@@ -30,6 +30,10 @@ IN := cp -rfT tests $(COPY)/tests && cp -rfT benchmarks $(COPY)/benchmarks && cd
 PYTEST += --ignore tests/style
 endif
 
+# Tests and benchmarks start members hundreds of times: without kept bytecode each start would compile
+# all sources, whatever the shell that `make` was called from wishes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run cluster test check bench soak acceptance simulate mutants clean
 
 run: $(RUN_STAMP) $(BUILT)

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from benchmarks.background import Background
+from tests.harness.background import Background
 
 MIB = 1024 * 1024
 SAMPLE_EVERY_S = 0.5

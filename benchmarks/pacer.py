@@ -11,7 +11,7 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.background import Background
+from tests.harness.background import Background
 
 PATH = "/v2/keys/paced"
 VALUE = "v" * 256

@@ -4,7 +4,7 @@ import http.client
 import time
 from dataclasses import dataclass, field
 
-from benchmarks.background import Background
+from tests.harness.background import Background
 from tests.harness.client import Connection, NotSentError
 
 PAUSE_S = 0.002

@@ -34,8 +34,9 @@ _GO_ESCAPES = {
     "\\": "\\\\",
     '"': '\\"',
 }
-#: To Go the separators of ASCII (0x1c to 0x1f) are no spaces, as they are to `str.strip`.
-_SPACES = "".join(c for c in map(chr, range(0x10000)) if c.isspace() and not "\x1c" <= c <= "\x1f")
+#: To Go the separators of ASCII (0x1c to 0x1f) are no spaces, as they are to `str.strip`; the last
+#: space is U+3000.
+_SPACES = "".join(c for c in map(chr, range(0x3001)) if c.isspace() and not "\x1c" <= c <= "\x1f")
 
 
 class UrlError(ValueError):

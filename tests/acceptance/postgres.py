@@ -1,14 +1,14 @@
 """PostgreSQL as the acceptance tests see it: what must be installed, and one database's answers."""
 
 import pwd
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
+
+from tests.harness.background import Background
 
 BINARIES = "/usr/lib/postgresql"
 #: How often the writer writes.
@@ -73,21 +73,20 @@ class Database:
         return []
 
 
-class Writer:
+class Writer(Background):
     """Writes on one connection, again and again, and remembers every refusal: a thread."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__()
         self.problems: list[str] = []
         self.written = 0
         self.slowest_s = 0.0
         self._database = database
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         try:
             with self._database.connect() as connection:
-                while not self._is_over.wait(PAUSE_S):
+                while not self._ending.wait(PAUSE_S):
                     begin = time.monotonic()
                     connection.execute("INSERT INTO written DEFAULT VALUES")
                     in_recovery = connection.execute("SELECT pg_is_in_recovery()").fetchone()[0]
@@ -100,14 +99,4 @@ class Writer:
 
     def __enter__(self) -> Self:
         self._database.ask("CREATE TABLE IF NOT EXISTS written (at timestamp DEFAULT now())")
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_over.set()
-        self._thread.join(timeout=30)
+        return super().__enter__()

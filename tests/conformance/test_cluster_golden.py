@@ -23,7 +23,7 @@ SCENARIOS = transcript.load()
 del SCENARIOS["auth_guest_denied"]  # it leaves users and roles, which no other recording has
 del SCENARIOS["response_framing"]  # whether there are chunks depends on how long indexes are
 #: What mostly waits is asked of one of them, which is the one that does not do the expiring.
-SLOW = {name for name, steps in SCENARIOS.items() if any(s.get("op") == "sleep" for s in steps)}
+SLOW = {name for name, steps in SCENARIOS.items() if transcript.has_sleep(steps)}
 CASES = [(name, "a") for name in SCENARIOS] + [(n, "leader") for n in SCENARIOS if n not in SLOW]
 
 

@@ -37,6 +37,11 @@ def load(path: Path = KEYS) -> Scenarios:
     return scenarios
 
 
+def has_sleep(steps: Iterable[Step]) -> bool:
+    """Tell whether a scenario waits for what a server does by itself."""
+    return any(step.get("op") == "sleep" for step in steps)
+
+
 def render(step: Step) -> str:
     """Return a step as its line; equal lines mean equal values and equal field order."""
     return json.dumps(step, ensure_ascii=True, separators=(",", ":"))

@@ -312,7 +312,8 @@ def tied(command: Sequence[str], limits: Limits | None = None) -> list[str]:
     """Return `command` run through `child.py`: it ends when this process does."""
     held = limits or Limits()
     words = [str(os.getpid()), str(held.file_size_bytes), str(held.open_files)]
-    return [sys.executable, "-I", str(Path(__file__).with_name("child.py")), *words, *command]
+    program = str(Path(__file__).with_name("child.py"))
+    return [sys.executable, "-I", "-S", program, *words, *command]  # no site: half of its start
 
 
 def kinds_present() -> Sequence[Kind]:

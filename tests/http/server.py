@@ -2,13 +2,6 @@
 
 import asyncio
 import socket
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Self
-
-import uvloop
 
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Listener
@@ -17,9 +10,8 @@ from etcdpy.http.limits import Limits
 from etcdpy.http.routes import Routes
 from etcdpy.http.tables import CLIENT_ROUTES
 from etcdpy.tls.contexts import ServerTls
+from tests.harness.loop_thread import LoopThread
 from tests.http.backend import TreeBackend
-
-DEADLINE_S = 10.0
 
 
 def listen() -> socket.socket:
@@ -31,7 +23,7 @@ def listen() -> socket.socket:
     return sock
 
 
-class ServerThread:
+class ServerThread(LoopThread):
     """A server as a context manager; `call` runs functions in its loop."""
 
     def __init__(
@@ -49,6 +41,7 @@ class ServerThread:
 
         Unless `is_fast`, every request goes by aiohttp.
         """
+        super().__init__()
         self._is_fast = is_fast
         self._tls = tls
         self._is_plain = is_plain
@@ -59,24 +52,7 @@ class ServerThread:
         self._is_ready = is_ready
         self._socket = listen()
         self.port: int = self._socket.getsockname()[1]
-        self._loop = uvloop.new_event_loop()
-        self.errors: list[dict[str, Any]] = []
-        self._loop.set_exception_handler(lambda loop, context: self.errors.append(context))
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.server: HttpServer | None = None
-
-    def call(self, function: Callable[[], Any]) -> Any:
-        """Return what `function` returns in the server's loop."""
-        result: Future[Any] = Future()
-
-        def run() -> None:
-            try:
-                result.set_result(function())
-            except Exception as error:  # the caller gets it
-                result.set_exception(error)
-
-        self._loop.call_soon_threadsafe(run)
-        return result.result(DEADLINE_S)
 
     async def _start(self) -> None:
         self.server = HttpServer(self.backend, self._routes, cors=self._cors, limits=self._limits)
@@ -88,7 +64,7 @@ class ServerThread:
                 self.server.fast = None
         self._ticker = asyncio.create_task(self.backend.expire_forever())
 
-    async def _stop(self, drain_s: float) -> None:
+    async def _stop(self, drain_s: float = 0.0) -> None:
         assert self.server is not None
         self._ticker.cancel()
         await self.server.stop(drain_s)
@@ -96,20 +72,4 @@ class ServerThread:
 
     def stop(self, drain_s: float = 0.0) -> None:
         """Stop the server; its loop goes on until the context ends."""
-        asyncio.run_coroutine_threadsafe(self._stop(drain_s), self._loop).result(DEADLINE_S)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(DEADLINE_S)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE_S)
-        self._loop.close()
+        self.run(self._stop(drain_s))

@@ -10,10 +10,11 @@ from etcdpy.http.backend import Outcome
 from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.limits import Limit, Limits
 from etcdpy.tree.command import Command
+from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
 from tests.http.backend import TreeBackend
 from tests.http.rawsocket import FORM_HEAD, connect, exchange, put, read_all, read_response, request
-from tests.http.server import DEADLINE_S, ServerThread
+from tests.http.server import ServerThread
 
 BAD = b"GET /version HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"

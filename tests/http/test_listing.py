@@ -12,9 +12,10 @@ import pytest
 from etcdpy.http.events import render_event
 from etcdpy.tree import notes
 from etcdpy.tree.node import NODES_AT_ONCE_MAX
+from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
 from tests.http.rawsocket import connect, exchange, read_all, request
-from tests.http.server import DEADLINE_S, ServerThread
+from tests.http.server import ServerThread
 
 DIRECTORIES = 30
 FILES = 1_000

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 from etcdpy.http.limits import Limit, Limits, Reached
 from etcdpy.http.sending import StallWatch
+from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.virtual_time import run_virtual
 from tests.http.rawsocket import connect, put, read_all, read_response, request
-from tests.http.server import DEADLINE_S, ServerThread
+from tests.http.server import ServerThread
 
 A_MINUTE = Limits(send_s=60.0)
 VALUE = b"v" * 256 * 1024

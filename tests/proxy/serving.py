@@ -4,11 +4,9 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
-
-import uvloop
 
 from etcdpy import proxying
 from etcdpy.http.acceptor import Listener
@@ -19,7 +17,8 @@ from etcdpy.proxy.server import ProxyServer
 from etcdpy.proxy.upstream import Timeouts, Upstream
 from etcdpy.settings.config import Config
 from etcdpy.tls.contexts import ClientTls
-from tests.http.server import DEADLINE_S, listen
+from tests.harness.loop_thread import DEADLINE_S, LoopThread
+from tests.http.server import listen
 
 FAILURE_WAIT_S = 60.0
 
@@ -31,7 +30,7 @@ class _KeptOrder(random.Random):
         """Leave it."""
 
 
-class ProxyThread:
+class ProxyThread(LoopThread):
     """A proxy in front of `urls`, as a context manager."""
 
     def __init__(
@@ -43,30 +42,15 @@ class ProxyThread:
         **settings: object,
     ) -> None:
         """`settings` are those of a Config, by field name."""
+        super().__init__()
         self._config = Config.model_validate({"proxy": "on", **settings})
         self._urls = urls
         self._timeouts = timeouts or Timeouts(dial_s=5.0)
         self._connections_max = connections_max
         self._socket = listen()
         self.port: int = self._socket.getsockname()[1]
-        self._loop = uvloop.new_event_loop()
-        self.errors: list[dict[str, Any]] = []
-        self._loop.set_exception_handler(lambda loop, context: self.errors.append(context))
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.members: Members
         self.server: ProxyServer
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Return what a coroutine returns in the proxy's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE_S)
-
-    def call(self, function: Callable[[], Any]) -> Any:
-        """Return what `function` returns in the proxy's loop."""
-
-        async def run() -> Any:
-            return function()
-
-        return self.run(run())
 
     async def _start(self) -> None:
         upstream = Upstream(ClientTls(), self._timeouts, self._connections_max)
@@ -80,22 +64,6 @@ class ProxyThread:
         await self.server.stop()
         self.members.upstream.close()
         await asyncio.sleep(0)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.run(self._start())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE_S)
-        self._loop.close()
 
 
 def url_of(port: int) -> str:

@@ -3,6 +3,8 @@
 A proxy must not be noticed: the recordings are those of a member that is asked itself.
 """
 
+from typing import Any
+
 import pytest
 
 from tests.conformance import differences, transcript
@@ -28,9 +30,19 @@ OTHERWISE = {
 }
 #: Scenarios with watches: for the others it makes no difference whether these are coalesced.
 WATCHING = {name for name, steps in SCENARIOS.items() if "wait=true" in str(steps)}
+#: Scenarios that wait for what a member does by itself; outside the soak one of them is played.
+SLOW = {name for name, steps in SCENARIOS.items() if transcript.has_sleep(steps)}
+ONE_SLOW = "expiry_of_a_file"
+
+
+def case(scenario: str, is_coalescing: bool) -> Any:
+    is_long = scenario in SLOW and scenario != ONE_SLOW
+    return pytest.param(scenario, is_coalescing, marks=[pytest.mark.soak] if is_long else [])
+
+
 CASES = [
-    *((scenario, False) for scenario in SCENARIOS),
-    *((scenario, True) for scenario in sorted(WATCHING - OTHERWISE)),
+    *(case(scenario, False) for scenario in SCENARIOS),
+    *(case(scenario, True) for scenario in sorted(WATCHING - OTHERWISE)),
 ]
 
 

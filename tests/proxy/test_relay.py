@@ -9,8 +9,9 @@ import pytest
 
 from etcdpy.proxy.upstream import Timeouts
 from tests.conformance.rawhttp import Wire
+from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
-from tests.http.server import DEADLINE_S, ServerThread
+from tests.http.server import ServerThread
 from tests.proxy.serving import (
     ProxyThread,
     ScriptedMember,

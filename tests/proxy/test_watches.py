@@ -14,8 +14,9 @@ import pytest
 
 from etcdpy.proxy import group as groups
 from tests.conformance.rawhttp import Head, Wire, WireError
+from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
-from tests.http.server import DEADLINE_S, ServerThread
+from tests.http.server import ServerThread
 from tests.proxy.serving import ProxyThread, ScriptedMember, read_head, url_of
 from tests.proxy.test_relay import put
 

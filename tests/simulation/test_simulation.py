@@ -14,11 +14,11 @@ from tests.simulation.plan import draw_plan
 from tests.simulation.run import run
 
 #: Seeds by blocks, so that a failure names a block and several processes share the work.
-BLOCK_COUNT = 16
 BLOCK_SEEDS = 6
+BLOCKS = [*range(5), *(pytest.param(block, marks=pytest.mark.soak) for block in range(5, 16))]
 
 
-@pytest.mark.parametrize("block", range(BLOCK_COUNT))
+@pytest.mark.parametrize("block", BLOCKS)
 def test_no_promise_is_broken(block: int) -> None:
     for seed in range(block * BLOCK_SEEDS, (block + 1) * BLOCK_SEEDS):
         violation = run(draw_plan(seed)).violation

@@ -350,7 +350,7 @@ def test_tree_agrees_with_naive_model() -> None:
     run_state_machine_as_test(
         TreeMachine,
         settings=settings(
-            max_examples=300 * SOAK_FACTOR,
+            max_examples=120 * SOAK_FACTOR,
             stateful_step_count=80,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""Background: what runs in a thread beside a measurement, for as long as its block."""
+"""Background: what runs in a thread beside a test or a measurement, for as long as its block."""
 
 import threading
 from abc import ABC, abstractmethod
