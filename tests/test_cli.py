@@ -285,8 +285,10 @@ def test_the_default_host_is_an_address_or_none() -> None:
     assert host is None or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", host)
 
 
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("flag", ["--version", "--help"])
+@pytest.mark.parametrize(
+    ("flag", "redirection"),
+    [("--version", ">&-"), ("--version", "2>&-"), ("--help", "<&- >&- 2>&-")],
+)
 def test_closed_standard_streams_are_no_fault(flag: str, redirection: str) -> None:
     command = f"exec {shlex.quote(sys.executable)} -m etcdpy {flag} {redirection}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False)

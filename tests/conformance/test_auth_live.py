@@ -32,7 +32,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 # 145 requests each; etcd takes 60 ms for each of those with a password, so they are few.
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_same_is_allowed(worlds: Pair, seed: int) -> None:
     allowed = compare_world(worlds, seed, guests=130, users=15)
     assert 20 < allowed < 130

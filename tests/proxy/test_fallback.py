@@ -24,7 +24,9 @@ class Latecomer(Proxy):
         return [*super().arguments(), "--name", "late", *peer]
 
 
-@pytest.mark.parametrize("kind", [Kind.ETCDPY, pytest.param(Kind.ETCD, marks=pytest.mark.live)])
+@pytest.mark.parametrize(
+    "kind", [Kind.ETCDPY, pytest.param(Kind.ETCD, marks=[pytest.mark.live, pytest.mark.soak])]
+)
 def test_one_too_many_is_a_proxy_from_then_on(tmp_path: Path, kind: Kind) -> None:
     if not kind.is_present():
         pytest.skip("the real etcd is not on PATH")
