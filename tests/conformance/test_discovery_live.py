@@ -7,9 +7,10 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,18 @@ REFUSED: dict[str, Prepare] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+def short(cases: Iterable[str], *long: str) -> list[Any]:
+    """Return cases, those of the soak marked: `tests/startup` has the words of these too."""
+    return [pytest.param(each, marks=[pytest.mark.soak] if each in long else []) for each in cases]
+
+
+@pytest.mark.parametrize(
+    "case",
+    short(
+        REFUSED,
+        *("size is signed", "size is too large", "a name twice", "no page", "with a domain"),
+    ),
+)
 def test_what_is_refused_is_refused_in_etcds_words(
     registry: Member, started: Started, case: str
 ) -> None:
@@ -271,7 +283,7 @@ def list_members(
         names.add(f"_{service}{suffix}._tcp.{DOMAIN}", "SRV", record)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [Kind.ETCDPY, pytest.param(Kind.ETCD, marks=pytest.mark.soak)])
 def test_three_meet_at_a_domain_and_trust_who_is_certified_for_it(
     tmp_path: Path, names: NameServer, kind: Kind
 ) -> None:
@@ -347,7 +359,13 @@ NO_OWN_ADDRESS = "an own host without an address"
 SERVER_FAILS = "a server that fails"
 
 
-@pytest.mark.parametrize("case", [*RECORDS, NO_OWN_ADDRESS, SERVER_FAILS])
+@pytest.mark.parametrize(
+    "case",
+    short(
+        [*RECORDS, NO_OWN_ADDRESS, SERVER_FAILS],
+        *("no record", "another scheme", "a target without an address"),
+    ),
+)
 def test_records_of_no_use_are_refused_in_etcds_words(
     names: NameServer, started: Started, case: str
 ) -> None:
