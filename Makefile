@@ -9,7 +9,8 @@
 #   make bench COMPILED=1           run, test, soak or bench with the hot modules compiled (setup.py)
 
 PYTHON ?= python3
-JOBS ?= auto
+# Tests wait for servers much of the time: half as many of them again as there are cores.
+JOBS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 ARGS ?=
 # How many times the usual number of examples the soak gives to each property test.
 SOAK_EXAMPLES ?= 20

@@ -17,11 +17,9 @@ TESTS = Path(__file__).parent
 #: How long a process that was told to end may take to be gone.
 END_DEADLINE_S = 5.0
 
-#: What CI has; with fewer or more workers than cores the figures below mean less.
-CORES = 2
-#: What `make test` may take, without `make check` and the start of the workers.
+#: Seconds that `make test` may take on 2 cores, without `make check` and the start of the workers.
 TEST_BUDGET_S = 510
-#: Seconds that a suite may take on so many cores.  Shown, not enforced: a test that fails because a
+#: Seconds of it that are a suite's.  Shown, not enforced: a test that fails because a
 #: machine was busy teaches people to ignore failures.
 BUDGETS_S = {
     "acceptance": 1200,  # not in `make test`
@@ -96,7 +94,7 @@ def _describe(process: psutil.Process) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests have to show, and how long each suite takes with a worker on each core."""
+    """Print what tests have to show, and each suite's share of the time that it all took."""
     for report in terminalreporter.getreports("passed"):
         for name, text in report.user_properties:
             if name == "tally":
@@ -107,9 +105,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[_suite(report.nodeid)] += report.duration
-    terminalreporter.section(f"seconds per suite on {CORES} cores (budget)")
+    workers = getattr(terminalreporter.config.option, "numprocesses", None) or 1
+    terminalreporter.section(f"seconds per suite with {workers} workers (budget on 2 cores)")
     for suite, work in sorted(seconds.items()):
-        spent, budget = work / CORES, BUDGETS_S.get(suite)
+        spent, budget = work / workers, BUDGETS_S.get(suite)
         terminalreporter.write_line(f"{suite:12} {spent:7.1f} ({budget or 'none'})")
 
 

@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_random_requests_are_answered_alike(seed: int, tmp_path: Path) -> None:
     with running_pair(tmp_path) as pair:
         run(pair, seed, step_count=300)
