@@ -84,7 +84,7 @@ class Acceptor:
         self._tls = tls
         self._open_count = 0  # accepted and not yet closed
         self.full_count = 0  # how often as many were open as may be
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._arriving: dict[asyncio.Task[None], socket.socket] = {}
         self._is_listening = False
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -108,9 +108,13 @@ class Acceptor:
             self._timer.cancel()
         for listener in self._listeners:
             listener.socket.close()
-        for task in self._tasks:
+        arriving = dict(self._arriving)
+        for task in arriving:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*arriving, return_exceptions=True)
+        for task, accepted in arriving.items():
+            if task.cancelled():  # perhaps before it had begun
+                accepted.close()
 
     def _listen(self) -> None:
         is_full = self._open_count >= self._connections_max
@@ -145,8 +149,8 @@ class Acceptor:
                 return
             self._open_count += 1
             task = self._loop.create_task(self._connect(accepted, listener, _Source.of(address)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._arriving[task] = accepted
+            task.add_done_callback(self._arriving.pop)
 
     def _try_again(self) -> None:
         self._timer = None
@@ -171,9 +175,6 @@ class Acceptor:
             accepted.close()
             if listener.is_tls:
                 log_refusal(str(source), error)
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
         finally:
             if not is_protocol_told:  # else it tells us when the connection ends
                 self.connection_closed()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any
 
 from etcdpy.http.acceptor import Acceptor, Listener
 
@@ -73,5 +74,35 @@ def test_all_listeners_are_served_and_closed() -> None:
             await writer.wait_closed()
         await acceptor.close()
         assert [listener.fileno() for listener in listeners] == [-1, -1]
+
+    asyncio.run(test())
+
+
+class Noting(socket.socket):
+    """A listening socket that tells of what it has accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, address = super().accept()
+        self.taken.set_result(accepted)
+        return accepted, address
+
+
+def test_a_connection_that_was_only_just_accepted_is_closed_as_well() -> None:
+    """Its task may be cancelled before it has begun, and then it cannot close anything."""
+
+    async def test() -> None:
+        with Noting() as listener, socket.socket() as client:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            acceptor = await start(1, [listener])
+            client.connect(listener.getsockname())
+            async with asyncio.timeout(DEADLINE_S):
+                accepted = await listener.taken
+            await acceptor.close()
+            assert accepted.fileno() == -1
 
     asyncio.run(test())
