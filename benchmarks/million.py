@@ -4,6 +4,10 @@ On the way there, single requests are measured at smaller sizes.  The load runs 
 snapshot count, so it crosses several snapshots; then the member is killed and started again, and
 its tree is made to be written out once more while hardly anything else happens.  Last come the
 operations that concern all keys at once.
+
+The load never rests: its `p99` is of requests that queue behind others, and wrk counts for a pause
+also what it would have sent meanwhile.  So a pause of a second shows in it; what one client alone
+would feel is the probe's.
 """
 
 import time

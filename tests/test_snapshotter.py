@@ -9,11 +9,12 @@ import pytest
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfState, HardState, SnapshotMeta
 from etcdpy.errors import FatalError
-from etcdpy.snapshotter import Snapshotter
+from etcdpy.snapshotter import REST_S, ROWS_PER_LOOK, Snapshotter
 from etcdpy.store.storage import Limits
 from etcdpy.tree.replacement import replace_state
 from etcdpy.tree.snapshot import restore
 from etcdpy.tree.tree import Tree
+from tests.harness.virtual_time import run_virtual
 from tests.store.helpers import MemberStorage, entry, open_store, simulated
 
 SNAPSHOT_COUNT = 5
@@ -85,6 +86,24 @@ def test_a_snapshot_is_the_tree_at_what_is_applied() -> None:
             assert restore(reader.rows()).digest() == rig.tree.digest()
 
     run(test)
+
+
+def test_others_have_the_loop_to_themselves_between_two_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slices = 20
+    monkeypatch.setattr("etcdpy.snapshotter.SLICE_S", 0.0)  # each look at the clock ends one
+
+    async def test() -> None:
+        rig = Rig()
+        for number in range(slices * ROWS_PER_LOOK):
+            rig.tree.set(b"/1/more/%d" % number, value=b"v", now_ns=0)
+        began_s = asyncio.get_running_loop().time()
+        assert await rig.take() == SnapshotMeta(10, 1, CONF)
+        rested_s = asyncio.get_running_loop().time() - began_s
+        assert rested_s == pytest.approx(slices * REST_S)
+
+    run_virtual(test)
 
 
 @pytest.mark.parametrize(("applied", "is_due"), [(SNAPSHOT_COUNT, False), (6, True)])
