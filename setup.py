@@ -42,6 +42,7 @@ _PATTERNS = (
     "http/keys",
     "http/limits",
     "http/listing",
+    "http/lookout",
     "http/notifier",
     "http/outgoing",
     "http/params",

@@ -137,8 +137,7 @@ class Connection(asyncio.Protocol):
 
     def answered(self, *, is_kept: bool) -> bool:
         """Hear that all of a response has been written; return whether another may follow."""
-        if not is_kept:
-            self._is_ending = True
+        self._is_ending = self._is_ending or not is_kept
         return is_kept
 
     async def drain(self) -> None:
@@ -235,6 +234,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived."""
+        self._owner.outgoing.lookout.arrivals += 1
         if not self._is_refusing:
             self._receiver.feed(data)
             self.take_events()

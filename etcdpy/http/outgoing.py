@@ -7,6 +7,8 @@ A seventh more is answered so at 64 connections and more, and at one connection 
 
 import asyncio
 
+from etcdpy.http.lookout import Lookout
+
 # More than that is not held back for one client.
 HELD_BYTES_MAX = 16 * 1024
 
@@ -14,10 +16,11 @@ HELD_BYTES_MAX = 16 * 1024
 class Outgoing:
     """The answers of one server that have not been written yet, by the transport they are for."""
 
-    __slots__ = ("_data", "_loop")
+    __slots__ = ("_data", "_loop", "lookout")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.lookout = Lookout(loop)
         self._data: dict[asyncio.Transport, bytes] = {}
 
     def add(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -43,3 +46,5 @@ class Outgoing:
         for transport, data in waiting.items():
             if not transport.is_closing():  # a client that is gone
                 transport.write(data)
+        if len(waiting) == 1:
+            self.lookout.begin()
