@@ -175,6 +175,7 @@ class Member:
             on_soft_state=self._soft_state_changed,
             on_fatal=self._fail,
             installer=self._received,
+            spare_s=lambda: self.monitor.traffic.looked_s,
         )
 
     def _make_reconfiguration(self) -> Reconfiguration:

@@ -68,12 +68,14 @@ class Driver:
         on_fatal: Callable[[FatalError], None],
         installer: SnapshotInstaller | None = None,
         pace: Pace | None = None,
+        spare_s: Callable[[], float] = float,
     ) -> None:
         """Take the parts; nothing runs before `start`.
 
         `on_fatal` is called once; after it nothing is written, answered or sent any more.
         `installer` may be left out only where no peer can ever send a snapshot.  `pace` says
-        which writes are for the loop itself; without one they are as `Pace` finds them.
+        which writes are for the loop itself; without one they are as `Pace` finds them.  `spare_s`
+        returns for how long the loop was ever awake without need.
 
         Raises: FatalError if what `storage` recovered does not fit together.
         """
@@ -84,6 +86,7 @@ class Driver:
         self._installer = installer
         self._tick_s = tick_s
         self._pace = pace or Pace()
+        self._spare_s = spare_s
         self._on_soft_state = on_soft_state
         self._on_fatal = on_fatal
         self._core = Raft(raft_config, storage, random_source)
@@ -123,7 +126,7 @@ class Driver:
         """Begin to run on the running loop."""
         assert self._loop is None
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(self._loop, self._pace)
+        self._writer = Writer(self._loop, self._pace, self._spare_s)
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
 

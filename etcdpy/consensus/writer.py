@@ -25,8 +25,8 @@ INLINE_S_MAX = 0.001
 # disk that takes 2 ms at times is no reason for a hand-over each time.
 _FADING = 0.9
 # So much of its time the loop must have been idle to write by itself.  One client that writes and
-# waits leaves it a tenth and more, though it is looked out for; clients that keep it busy nothing.
-_IDLE_SHARE_MIN = 0.03
+# waits leaves it a fifth and more, clients that keep it busy next to nothing.
+_IDLE_SHARE_MIN = 0.1
 _WINDOW_S = 0.02
 
 
@@ -67,8 +67,12 @@ class Pace:
 class Writer:
     """Does one job at a time, in the order in which they came, and tells the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, pace: Pace, spare_s: Callable[[], float]
+    ) -> None:
+        """`spare_s` returns for how long the loop was ever awake without need."""
         self._loop = loop
+        self._spare_s = spare_s
         self._pace = pace
         self._waited_s = 0.0  # by the loop, for the disk
         self._handed_over = 0  # jobs whose end was not told yet
@@ -86,7 +90,8 @@ class Writer:
         """Return whether the next write to the log is one for the loop; called on the loop."""
         if self._handed_over or not self._pace.is_quick:
             return False
-        return self._pace.has_time(time.perf_counter(), time.thread_time() + self._waited_s)
+        busy_s = time.thread_time() + self._waited_s - self._spare_s()
+        return self._pace.has_time(time.perf_counter(), busy_s)
 
     def write_here(self, job: Job) -> None:
         """Do `job`, a write to the log, on the loop.  Raises: what `job` raises."""

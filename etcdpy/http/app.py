@@ -120,7 +120,7 @@ class HttpServer:
             True: HeadReader(is_muxed=False),
         }
         loop = asyncio.get_running_loop()
-        self.outgoing = Outgoing(loop)
+        self.outgoing = Outgoing(loop, self._backend.monitor.traffic)
         self._aiohttp = web.Server(self._handle, loop=loop)
         self._acceptor = Acceptor(listeners, self._make_connection, self._connections_max, tls)
         self._acceptor.start()

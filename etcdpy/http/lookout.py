@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
+from etcdpy.http.traffic import Traffic
+
 # Longer than a client on the same machine takes to wake up and to ask again.
 LOOK_S = 0.000_1
 # After so many looks in vain one in 2 ** so many answers is followed by another.
@@ -21,22 +23,28 @@ class Lookout:
 
     __slots__ = (
         "_arrivals_before",
+        "_began_s",
         "_clock",
         "_loop",
         "_misses",
         "_skipped",
-        "_until_s",
+        "_traffic",
         "arrivals",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = perf_counter
+        self,
+        loop: asyncio.AbstractEventLoop,
+        traffic: Traffic,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
+        """`traffic` is told for how long the loop was kept awake."""
         self._loop = loop
+        self._traffic = traffic
         self._clock = clock
         self.arrivals = 0
         self._arrivals_before = 0
-        self._until_s = 0.0
+        self._began_s = 0.0
         self._misses = 0  # in a row
         self._skipped = 0
 
@@ -47,13 +55,14 @@ class Lookout:
             return
         self._skipped = 0
         self._arrivals_before = self.arrivals
-        self._until_s = self._clock() + LOOK_S
+        self._began_s = self._clock()
         self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        if self.arrivals != self._arrivals_before:
-            self._misses = 0
-        elif self._clock() < self._until_s:
+        looked_s = self._clock() - self._began_s
+        has_come = self.arrivals != self._arrivals_before
+        if not has_come and looked_s < LOOK_S:
             self._loop.call_soon(self._go_on)
-        elif self._misses < MISSES_MAX:
-            self._misses += 1
+            return
+        self._misses = 0 if has_come else min(self._misses + 1, MISSES_MAX)
+        self._traffic.looked_s += looked_s

@@ -8,6 +8,7 @@ A seventh more is answered so at 64 connections and more, and at one connection 
 import asyncio
 
 from etcdpy.http.lookout import Lookout
+from etcdpy.http.traffic import Traffic
 
 # More than that is not held back for one client.
 HELD_BYTES_MAX = 16 * 1024
@@ -18,9 +19,9 @@ class Outgoing:
 
     __slots__ = ("_data", "_loop", "lookout")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, traffic: Traffic) -> None:
         self._loop = loop
-        self.lookout = Lookout(loop)
+        self.lookout = Lookout(loop, traffic)
         self._data: dict[asyncio.Transport, bytes] = {}
 
     def add(self, transport: asyncio.Transport, data: bytes) -> None:

@@ -29,7 +29,8 @@ class Traffic:
     """The counters of all listeners of a member.
 
     A method is that of the request, `QGET` for a quorum read.  `failed` is by status and method,
-    `reached` by the limit that was reached.
+    `reached` by the limit that was reached.  `looked_s` is for how long the loop was kept awake for
+    what might come (`lookout`): it had time to spare.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Traffic:
         "_unsaid_count",
         "durations",
         "failed",
+        "looked_s",
         "reached",
         "received",
         "recursive_reads_count",
@@ -48,6 +50,7 @@ class Traffic:
         self.failed: Counter[tuple[int, str]] = Counter()
         self.reached = Reached()
         self.durations = {method: Histogram.of_durations(HTTP_BUCKETS) for method in METHODS}
+        self.looked_s = 0.0
         self.recursive_reads_count = 0
         self.watches_count = 0
         self._said_s = -SAID_AGAIN_S

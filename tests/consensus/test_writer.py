@@ -50,10 +50,10 @@ def test_a_slow_disk_is_never_for_the_loop() -> None:
 def test_the_loop_writes_only_while_it_is_idle_a_part_of_the_time() -> None:
     pace = quick()
     assert pace.has_time(10.0, 1.0)
-    assert not pace.has_time(10.1, 1.099)  # 99 of 100 ms
-    assert not pace.has_time(10.11, 1.099)  # too soon to know better
-    assert pace.has_time(10.2, 1.189)  # 90 of 100 ms
-    assert pace.has_time(10.21, 1.199)
+    assert not pace.has_time(10.1, 1.095)  # 95 of 100 ms
+    assert not pace.has_time(10.11, 1.095)  # too soon to know better
+    assert pace.has_time(10.2, 1.175)  # 80 of 100 ms
+    assert pace.has_time(10.21, 1.185)
 
 
 def test_with_a_limit_of_nothing_the_loop_never_writes() -> None:

@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
 from etcdpy.http.lookout import LOOK_S, MISSES_MAX, Lookout
+from etcdpy.http.traffic import Traffic
 
 
 class Turns:
@@ -27,9 +30,10 @@ class Turns:
             callback()
 
 
-def new_lookout() -> tuple[Turns, Lookout]:
+def new_lookout(traffic: Traffic | None = None) -> tuple[Turns, Lookout]:
     turns = Turns()
-    return turns, Lookout(cast(asyncio.AbstractEventLoop, turns), turns.clock)
+    loop = cast(asyncio.AbstractEventLoop, turns)
+    return turns, Lookout(loop, traffic or Traffic(), turns.clock)
 
 
 def looks(turns: Turns, lookout: Lookout, answers: int) -> int:
@@ -52,6 +56,18 @@ def test_the_loop_is_kept_awake_until_something_comes() -> None:
     lookout.arrivals += 1
     turns.run(LOOK_S / 10)
     assert not turns.due
+
+
+def test_the_time_is_counted_as_spare() -> None:
+    traffic = Traffic()
+    turns, lookout = new_lookout(traffic)
+    lookout.begin()
+    turns.run(LOOK_S / 4)
+    lookout.arrivals += 1
+    turns.run(LOOK_S / 4)
+    assert traffic.looked_s == pytest.approx(LOOK_S / 2)
+    assert looks(turns, lookout, 1) == 1
+    assert traffic.looked_s == pytest.approx(LOOK_S * 3 / 2)
 
 
 def test_the_loop_sleeps_when_nothing_comes() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import cast
 
 from etcdpy.http.outgoing import HELD_BYTES_MAX, Outgoing
+from etcdpy.http.traffic import Traffic
 
 
 class Written:
@@ -27,7 +28,7 @@ def outgoing_to(count: int) -> tuple[Outgoing, list[Written], list[asyncio.Trans
     row: list[Written] = []
     written = [Written(row) for _ in range(count)]
     transports = [cast(asyncio.Transport, one) for one in written]
-    return Outgoing(asyncio.get_running_loop()), written, transports
+    return Outgoing(asyncio.get_running_loop(), Traffic()), written, transports
 
 
 async def turn_ends() -> None:
