@@ -20,9 +20,9 @@ Done = Callable[[Exception | None], None]
 
 # A write on the loop may be expected to take no longer.  Of a slower disk's time the hand-over is
 # a small part.
-INLINE_S_MAX = 0.001
-# What the writes before count for from one to the next.  Their mean decides, not the longest: a
-# disk that takes 2 ms at times is no reason for a hand-over each time.
+INLINE_S_MAX = 0.000_5
+# What the longest of the writes before counts for from one to the next: after one of 10 ms it takes
+# 29 short ones to come back to the loop.
 _FADING = 0.9
 # So much of its time the loop must have been idle to write by itself.  One client that writes and
 # waits leaves it a fifth and more, clients that keep it busy next to nothing.
@@ -36,12 +36,12 @@ class Pace:
     Times come in as arguments, in seconds.
     """
 
-    __slots__ = ("_began_s", "_busy_s", "_has_time", "_inline_s_max", "_usual_s")
+    __slots__ = ("_began_s", "_busy_s", "_has_time", "_inline_s_max", "_longest_s")
 
     def __init__(self, inline_s_max: float = INLINE_S_MAX) -> None:
         """Let the thread write until it has shown that writes take less than `inline_s_max`."""
         self._inline_s_max = inline_s_max
-        self._usual_s = 2 * inline_s_max  # what a write takes, a fading mean
+        self._longest_s = 2 * inline_s_max  # of the last writes, fading
         self._has_time = True
         self._began_s = 0.0  # of the window, on the clock
         self._busy_s = 0.0  # then
@@ -49,11 +49,11 @@ class Pace:
     @property
     def is_quick(self) -> bool:
         """Whether writes have been quick enough of late."""
-        return self._usual_s < self._inline_s_max
+        return self._longest_s < self._inline_s_max
 
     def wrote(self, took_s: float) -> None:
         """Note how long a write took."""
-        self._usual_s += (took_s - self._usual_s) * (1 - _FADING)
+        self._longest_s = max(took_s, self._longest_s * _FADING)
 
     def has_time(self, now_s: float, busy_s: float) -> bool:
         """Return whether the loop has time to spare; `busy_s` is how long it has been busy ever."""

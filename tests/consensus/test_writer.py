@@ -37,7 +37,7 @@ def test_after_a_slow_write_the_thread_writes_until_it_is_far_enough_back() -> N
     while not pace.is_quick:
         pace.wrote(MAX_S / 10)
         count += 1
-    assert count == 7  # of 1.8 times the limit, 0.9 ** 7 is below a half
+    assert count == 22  # 0.9 ** 22 is below a tenth
 
 
 def test_a_slow_disk_is_never_for_the_loop() -> None:
