@@ -32,5 +32,13 @@ def wait_for_snapshots(members: Sequence[Member]) -> None:
 
 
 def is_taking_one(log: str) -> bool:
-    """Tell from a member's log whether a snapshot was begun that has not ended."""
-    return len(BEGUN.findall(log)) > len(ENDED.findall(log))
+    """Tell from a member's log whether a snapshot was begun that has not ended.
+
+    The last words decide: etcd says nothing of a snapshot that a newer one has overtaken.
+    """
+    return _last(BEGUN, log) > _last(ENDED, log)
+
+
+def _last(words: re.Pattern[str], log: str) -> int:
+    """Return where the words stand for the last time, -1 if nowhere."""
+    return max((match.start() for match in words.finditer(log)), default=-1)

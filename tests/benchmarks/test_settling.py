@@ -20,6 +20,7 @@ BEGUN = "I | etcdserver: start to snapshot (applied: 20, lastsnap: 9)\n"
         (BEGUN + "I | etcdserver: saved snapshot at index 20\n", False),
         (BEGUN + "I | etcdserver: gave up the snapshot: a newer one was received\n", False),
         (BEGUN + "I | etcdserver: saved snapshot at index 20\n" + BEGUN, True),
+        (BEGUN + BEGUN + "I | etcdserver: saved snapshot at index 20\n", False),
     ],
 )
 def test_a_snapshot_goes_on_from_its_begin_to_its_end(log: str, expected: bool) -> None:
