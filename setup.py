@@ -12,7 +12,9 @@ named tuples under the type of a plain tuple, which mypyc takes literally (store
 """
 
 import os
+import tomllib
 from glob import glob
+from pathlib import Path
 
 from setuptools import setup
 
@@ -75,7 +77,10 @@ def _options() -> dict[str, object]:
     try:
         from mypyc.build import mypycify
     except ImportError:  # pip asks what is needed before it installs it
-        return {"setup_requires": ["mypy>=1.13,<3"]}
+        project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+        # Types are checked on the way: what is imported has to be there.
+        imported = project["dependencies"] + project["optional-dependencies"]["auto-tls"]
+        return {"setup_requires": ["mypy>=1.13,<3", "types-PyYAML>=6.0", *imported]}
     level = os.environ.get("ETCDPY_COMPILE_LEVEL", "3")
     modules = mypycify(_paths(), opt_level=level, debug_level="0", group_name="etcdpy")
     return {"ext_modules": modules}
