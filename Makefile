@@ -38,7 +38,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run cluster test check bench soak acceptance simulate mutants clean
 
 run: $(RUN_STAMP) $(BUILT)
-	@PYTHONPATH=$(if $(COMPILED),$(abspath $(COPY))) exec $(BIN)/etcdpy $(ARGS)
+	@$(if $(COMPILED),PYTHONPATH=$(abspath $(COPY))) exec $(BIN)/etcdpy $(ARGS)
 
 # One member's end is not the others'; Ctrl-C ends all.
 cluster: $(RUN_STAMP)

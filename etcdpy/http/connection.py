@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write bytes as they are; nothing happens once the client is gone."""
-        self._settle()
+        self._write_out()
         if self.transport is not None:
             self.transport.write(data)
 
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self._owner.outgoing.add(self.transport, data)
 
-    def _settle(self) -> None:
+    def _write_out(self) -> None:
         """Write what was to be sent soon."""
         if self.transport is not None:
             self._owner.outgoing.settle(self.transport)
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection when what was written has left."""
         self._is_ending = True
-        self._settle()
+        self._write_out()
         if self.transport is not None:
             self.transport.close()
 
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         if self.feed is not None:
             self.feed.cut()
         self._is_ending = self._is_refusing = True
-        self._settle()
+        self._write_out()
         transport, self.transport = self.transport, None
         if self._handler is not None:
             self._handler.force_close()
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep the sending side open for as long as an answer is due."""
         self.is_half_closed = True
-        self._settle()
+        self._write_out()
         if self.feed is not None:
             self.feed.finish()
         if not self._is_refusing and not self._receiver.unread_bytes:
@@ -406,7 +406,7 @@ class Connection(asyncio.Protocol):
 
     def _give(self, head: Head) -> Handler:
         """Give a request to the handler, whose answer must not overtake those before it."""
-        self._settle()
+        self._write_out()
         if self._handler is None:
             self._handler = self._owner.make_handler(self)
         self._handler.take_head(head)
