@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from tests.cluster import judge, nemesis
 from tests.cluster.flood import Flood
-from tests.cluster.nemesis import Fault, Nemesis
+from tests.cluster.nemesis import INSTALLED, Fault, Nemesis
 from tests.cluster.record import Record
 from tests.cluster.recovered import digest_at
 from tests.cluster.sessions import (
@@ -42,7 +42,6 @@ JOIN_DEADLINE_S = 30.0
 REST_S = 0.5
 TRACEBACK = "Traceback (most recent call last)"
 TRACE_LINES = 40
-INSTALLED = "finished applying incoming snapshot"
 END_KEY = b"/k/end"
 
 

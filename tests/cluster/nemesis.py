@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from enum import StrEnum
 
+from etcdpy.snapshotter import TAIL_COUNT
 from tests.cluster.flood import Flood
 from tests.cluster.record import Record
 from tests.harness.cluster import Cluster, ClusterMember
 from tests.harness.link_proxy import Cut, Pair, Rule
 from tests.harness.links import between
+from tests.harness.metrics import metrics
 from tests.harness.process import ServerError, wait_until
 
 RECOVERY_DEADLINE_S = 60.0
-#: Entries that stay in memory behind a snapshot for slow followers, and some more.
-TAIL_COUNT = 5000
+INSTALLED = "finished applying incoming snapshot"
 #: Writes that are in flight around the end of a leader.
 BUSY_COUNT = 2000
 FLOOD_SIZES_BYTES = (0, 0, 5000)
@@ -93,6 +94,8 @@ class Nemesis:
         self._snapshot_count = snapshot_count
         self._down: set[str] = set()  # names of members that were ended
         self._stopped: set[str] = set()  # names of members that stand still
+        # How often each that must be given a snapshot had been given one before.
+        self._behind: dict[ClusterMember, int] = {}
         self._faults: dict[Fault, Callable[[], AbstractContextManager[None]]] = {
             Fault.KILL_ONE: lambda: self._kill(self._some(1)),
             Fault.KILL_LEADER: lambda: self._kill([self._leader()]),
@@ -144,6 +147,10 @@ class Nemesis:
         self._cluster.leader(RECOVERY_DEADLINE_S)
         for member in self._cluster.members:
             self._await_write(member)
+        for member, before in self._behind.items():
+            if member in self._cluster.members and _installs(member) == before:
+                self._record.blame(f"{member.name} has what the others had forgotten")
+        self._behind.clear()
 
     def check_alive(self) -> None:
         """Raises: ServerError if a member ended that nobody ended."""
@@ -313,23 +320,30 @@ class Nemesis:
 
     @contextmanager
     def _hold_back(self) -> Iterator[None]:
-        """A member misses more than the others keep for it, and comes back, maybe by bad links."""
+        """A member misses more than the others keep for it, and comes back, maybe by bad links.
+
+        One that was only out of reach may still find the better part of it on its way to it.
+        """
         held = self._anybody()
-        ways: list[Callable[[], AbstractContextManager[None]]] = [
-            lambda: self._kill([held]),
-            lambda: self._pause([held]),
-            lambda: self._split([held]),
-        ]
+        is_killed = self._random.choice([True, False, False])
+        ways = [self._kill] if is_killed else [self._pause, self._split]
         troubles = [nullcontext, self._slow_down, self._lose]
         with ExitStack() as trouble:
-            with self._random.choice(ways)():
-                self._cluster.leader()
-                count = TAIL_COUNT + 2 * self._snapshot_count + 500
-                urls = [m.client_url for m in self._cluster.running if m is not held]
-                with self._flood(urls, count):
-                    pass
+            with self._random.choice(ways)([held]):
+                self._let_forget([m for m in self._cluster.running if m is not held])
+                if is_killed:
+                    self._behind[held] = _installs(held)
                 trouble.enter_context(self._random.choice(troubles)())
             yield
+
+    def _let_forget(self, members: Sequence[ClusterMember]) -> None:
+        """Write until none of `members` has an entry that there is now."""
+        last = _raft_metric(self._cluster.leader(), "log_last_index")
+        count = TAIL_COUNT + 2 * self._snapshot_count
+        while min(_raft_metric(m, "log_first_index") for m in members) <= last:
+            with self._flood([m.client_url for m in members], count):
+                pass
+            count = self._snapshot_count  # a snapshot is still being written
 
     @contextmanager
     def _churn(self) -> Iterator[None]:
@@ -383,3 +397,14 @@ class Nemesis:
             return answer is not None and answer.status in (200, 201)
 
         wait_until(is_acknowledged, RECOVERY_DEADLINE_S, f"a write through {member.name}")
+
+
+def _installs(member: ClusterMember) -> int:
+    """Return how many snapshots of others it has taken over."""
+    if not member.log_path.exists():
+        return 0
+    return member.log_path.read_text(errors="replace").count(INSTALLED)
+
+
+def _raft_metric(member: ClusterMember, name: str) -> float:
+    return metrics(member.client_url)[f"etcdpy_raft_{name}", ""]

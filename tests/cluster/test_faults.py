@@ -80,7 +80,6 @@ def test_promises_are_kept(tmp_path: Path, group: str) -> None:
         tally = run_round(Kind.ETCDPY, tmp_path, short_plan(seed, *GROUPS[group]))
         assert tally.outcomes["acknowledged"] > 10, tally
         assert tally.events > 10, tally
-        assert tally.installs or Fault.HOLD_BACK not in GROUPS[group][1], tally
 
 
 def test_the_clients_of_a_failed_round_end_with_it() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import etcd
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from etcdpy.http.limits import DEFAULT_LIMITS, Limit
 from etcdpy.settings.config import FIELDS
 from etcdpy.settings.kinds import LIMITS
 from etcdpy.settings.limits import BODY_BYTES_MAX, HEAD_BYTES_MAX
 from tests.harness.client import Connection
+from tests.harness.metrics import metrics
 from tests.harness.ports import free_port
 from tests.harness.process import Kind, Launcher, Member, wait_until
 from tests.http.rawsocket import connect, exchange, put, read_all, read_response, request
@@ -38,17 +38,6 @@ def running(directory: Path, *options: str) -> Iterator[tuple[Member, str]]:
     url = f"http://127.0.0.1:{free_port()}"
     with Launcher(Kind.ETCDPY, directory)(f"--listen-metrics-urls={url}", *options) as member:
         yield member.start(), url
-
-
-def metrics(url: str) -> dict[tuple[str, str], float]:
-    """Return all samples by name and the value of the last label."""
-    with Connection(url) as connection:
-        text = connection.request("GET", "/metrics").body.decode()
-    return {
-        (sample.name, list(sample.labels.values() or [""])[-1]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def reached(url: str, limit: Limit) -> float:
