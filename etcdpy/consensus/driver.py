@@ -1,9 +1,9 @@
 """Driver: the asyncio loop that executes the pump's actions, and decides nothing.
 
 A file of its own because it alone, with `writer`, knows asyncio.  There is no task: a batch runs
-in one callback of the loop, from all that has arrived to the job for the thread that owns the
-files; what arrives while that writes is the next batch (group commit without a timer).  When the
-write has returned, one callback makes it visible, sends what depended on it, applies, releases
+in one callback of the loop, from all that has arrived to the write of it, which the writer has
+done; what arrives while that goes on is the next batch (group commit without a timer).  When the
+write has ended, one callback makes it visible, sends what depended on it, applies, releases
 reads and begins the next batch.  Where the loop writes by itself (see `writer`) it is all one
 callback.
 """
@@ -126,7 +126,7 @@ class Driver:
         """Begin to run on the running loop."""
         assert self._loop is None
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(self._loop, self._pace, self._spare_s)
+        self._writer = Writer(self._loop, self._pace, self._spare_s, self._storage.flusher())
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
 
@@ -375,7 +375,7 @@ class Driver:
             self._writer.submit(partial(self._installer.write, *action), self._written)
             return False
         if not self._writer.may_write_here():
-            self._writer.submit(partial(self._storage.write, *action), self._written)
+            self._write_beside(action)
             return False
         if self._is_sending:  # first let it leave: the peers' disks work while this one's does
             self._position -= 1
@@ -384,6 +384,24 @@ class Driver:
         self._writer.write_here(partial(self._storage.write, *action))
         self._storage.stabilise(*action)
         return True
+
+    def _write_beside(self, action: Persist) -> None:
+        """Have it written, and its end told, while the loop goes on."""
+        writer, storage = self._writer, self._storage
+        assert writer is not None
+        if writer.may_flush() and writer.flush(
+            partial(storage.begin_write, *action), self._flushed
+        ):
+            return
+        writer.submit(partial(storage.write, *action), self._written)
+
+    def _flushed(self, error: Exception | None) -> None:
+        assert error is None or isinstance(error, OSError)
+        self._guard(partial(self._end_write, error))
+
+    def _end_write(self, error: OSError | None) -> None:
+        self._storage.end_write(error)
+        self._go_on()
 
     def _written(self, error: Exception | None) -> None:
         """Go on after the thread has written, or end here and now if it could not."""

@@ -17,12 +17,32 @@ class RandomSource(Protocol):
         """Return a number of [0, stop)."""
 
 
+class Flusher(Protocol):
+    """Makes files durable beside this process, one at a time, without keeping anybody waiting."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read once what was begun has ended."""
+
+    def begin(self, handle: int) -> None:
+        """Begin; raises OSError when refused, and then nothing was begun."""
+
+    def end(self) -> None:
+        """Take the end of what was begun; raises OSError if it is not durable."""
+
+    def wait(self, handle: int) -> None:
+        """Do the same, blocking."""
+
+    def close(self) -> None:
+        """Wait for what was begun, and forget it."""
+
+
 class Storage(Protocol):
     """The log and the hard state: an in-memory view to read, a durable copy to write.
 
     Invariants: indexes are contiguous; `first_index() == compacted_index + 1`;
     `last_index() >= compacted_index`.  The view changes only by `stabilise` and `compact`, both
-    called on the loop; `write` runs in the one thread that owns the file and touches no view.
+    called on the loop; `write`, `begin_write` and `end_write` touch no view, and never run at
+    the same time.
     """
 
     def initial_state(self) -> tuple[HardState, SnapshotMeta]:
@@ -55,8 +75,21 @@ class Storage(Protocol):
         Raises: FatalError if the disk refused; the member must stop.
         """
 
+    def flusher(self) -> Flusher | None:
+        """Return a new one for what `begin_write` returns, None where there is only `write`."""
+
+    def begin_write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> int | None:
+        """Write the frame, and return the handle that is to be made durable before `end_write`.
+
+        None, and nothing written, if it takes more than that: then it is for `write`.
+        Raises: FatalError if the disk refused; the member must stop.
+        """
+
+    def end_write(self, error: OSError | None) -> None:
+        """Take note of how making it durable ended.  Raises: FatalError if the disk refused."""
+
     def stabilise(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Make what `write` has made durable visible to readers."""
+        """Make what has become durable visible to readers."""
 
     def compact(self, index: int) -> None:
         """Forget entries up to and including `index` from the view."""

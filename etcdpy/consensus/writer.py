@@ -1,19 +1,27 @@
-"""Writer: the one thread that owns the files, and when the loop writes in its place.
+"""Writer: the one thread that owns the files, and when the loop does its work.
 
 A file of its own because it is the only thread of consensus, and knows nothing of Raft: jobs go in
 from the loop, and each one's end comes back to the loop.
 
 A hand-over to the thread and back costs 30 µs of processor time, and on an idle machine 100 µs and
-more until both have woken up: as long as a quick disk takes.  So a write is done on the loop
-itself, but only while the disk has been quick of late, and while the loop has time to spare: what
-would be done meanwhile has to wait.  A disk that becomes slow stops the loop for one write.
+more until both have woken up: as long as a quick disk takes.  So a write to the log is done
+
+- on the loop, fsync and all, while the disk has been quick of late and the loop has time to spare:
+  what would be done meanwhile has to wait.  A disk that becomes slow stops the loop for one write;
+- else on the loop as far as the system's memory, which the system then makes durable while the
+  loop goes on (see `Flusher`);
+- else in the thread: where the system can't do that, where it is slow to take the bytes (the disk
+  is so far behind that it has to wait), and where there is more to do than to write.
 """
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
+
+from etcdpy.consensus.interfaces import Flusher
 
 Job = Callable[[], None]
 Done = Callable[[Exception | None], None]
@@ -21,6 +29,8 @@ Done = Callable[[Exception | None], None]
 # A write on the loop may be expected to take no longer.  Of a slower disk's time the hand-over is
 # a small part.
 INLINE_S_MAX = 0.000_5
+# The system may be expected to take a write's bytes, encoding included, within this time.
+_TAKING_S_MAX = 0.002
 # What the longest of the writes before counts for from one to the next: after one of 10 ms it takes
 # 29 short ones to come back to the loop.
 _FADING = 0.9
@@ -68,23 +78,65 @@ class Writer:
     """Does one job at a time, in the order in which they came, and tells the loop."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, pace: Pace, spare_s: Callable[[], float]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pace: Pace,
+        spare_s: Callable[[], float],
+        flusher: Flusher | None = None,
     ) -> None:
         """`spare_s` returns for how long the loop was ever awake without need."""
         self._loop = loop
+        self._flusher = flusher
+        self._flush: tuple[Done, float] | None = None  # going on: whom to tell, when it began
+        self._behind: list[tuple[Job, Done]] = []  # jobs that wait for its end
+        self._taking = Pace(_TAKING_S_MAX)
+        if flusher is not None:
+            loop.add_reader(flusher.fileno(), self._flushed)
         self._spare_s = spare_s
         self._pace = pace
         self._waited_s = 0.0  # by the loop, for the disk
         self._handed_over = 0  # jobs whose end was not told yet
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._ended = asyncio.Event()
+        self._is_stopping = False  # once the flush going on has ended
         self._worker = threading.Thread(target=self._work, name="etcdpy-writer")
         self._worker.start()
 
     def submit(self, job: Job, on_done: Done) -> None:
         """Do `job` in the thread; its end is told to `on_done` on the loop."""
         self._handed_over += 1
-        self._jobs.put((job, on_done))
+        self._taking.wrote(0.0)  # it fades
+        if self._flush is not None:
+            self._behind.append((job, on_done))
+        else:
+            self._jobs.put((job, on_done))
+
+    def may_flush(self) -> bool:
+        """Return whether the next write to the log is one for `flush`; called on the loop."""
+        return self._flusher is not None and not self._handed_over and self._taking.is_quick
+
+    def flush(self, begin: Callable[[], int | None], on_done: Done) -> bool:
+        """Do `begin`, a write to the log, on the loop, and have the handle that it returns made
+        durable; the end of that is told to `on_done` on the loop.
+
+        Return False if `begin` returns None: then nothing was done.  Raises: what `begin` raises.
+        """
+        assert self._flusher is not None
+        assert self._handed_over == 0
+        began_s = time.perf_counter()
+        handle = begin()
+        now_s = time.perf_counter()
+        self._taking.wrote(now_s - began_s)
+        if handle is None:
+            return False
+        try:
+            self._flusher.begin(handle)
+        except OSError:  # it is full, or became forbidden: the thread can do it
+            self.submit(partial(self._flusher.wait, handle), on_done)
+        else:
+            self._handed_over += 1
+            self._flush = on_done, now_s
+        return True
 
     def may_write_here(self) -> bool:
         """Return whether the next write to the log is one for the loop; called on the loop."""
@@ -104,9 +156,15 @@ class Writer:
 
     async def stop(self) -> None:
         """Wait for the job going on, and for the thread to end."""
-        self._jobs.put(None)
+        if self._flush is not None:
+            self._is_stopping = True
+        else:
+            self._jobs.put(None)
         await self._ended.wait()
         self._worker.join()
+        if self._flusher is not None:
+            self._loop.remove_reader(self._flusher.fileno())
+            self._flusher.close()
 
     def _work(self) -> None:
         while True:
@@ -123,6 +181,22 @@ class Writer:
             took_s = time.perf_counter() - began_s
             self._loop.call_soon_threadsafe(self._done, on_done, error, took_s)
         self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _flushed(self) -> None:
+        assert self._flusher is not None
+        assert self._flush is not None
+        (on_done, began_s), self._flush = self._flush, None
+        error: OSError | None = None
+        try:
+            self._flusher.end()
+        except OSError as raised:
+            error = raised
+        for job in self._behind:
+            self._jobs.put(job)
+        self._behind.clear()
+        if self._is_stopping:
+            self._jobs.put(None)
+        self._done(on_done, error, time.perf_counter() - began_s)
 
     def _done(self, on_done: Done, error: Exception | None, took_s: float) -> None:
         self._handed_over -= 1

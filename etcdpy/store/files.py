@@ -12,9 +12,29 @@ from contextlib import suppress
 from typing import Protocol
 
 from etcdpy.errors import FatalError
+from etcdpy.store.flusher import KernelFlusher
 
 DIRECTORY_MODE = 0o700  # as etcd: the data is nobody else's
 FILE_MODE = 0o600
+
+
+class Flusher(Protocol):
+    """Makes files durable as `Files.fdatasync`, one at a time, without keeping anybody waiting."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read once what was begun has ended."""
+
+    def begin(self, handle: int) -> None:
+        """Begin; raises OSError when refused, and then nothing was begun."""
+
+    def end(self) -> None:
+        """Take the end of what was begun; raises OSError if it is not durable."""
+
+    def wait(self, handle: int) -> None:
+        """Do the same, blocking."""
+
+    def close(self) -> None:
+        """Wait for what was begun, and forget it."""
 
 
 class Files(Protocol):
@@ -50,6 +70,9 @@ class Files(Protocol):
 
     def fdatasync(self, handle: int) -> None:
         """Make the file's bytes and its size durable."""
+
+    def flusher(self) -> Flusher | None:
+        """Return a new one, None where there is only `fdatasync`."""
 
     def list_names(self, path: str) -> list[str]:
         """Return the names in a directory, ascending."""
@@ -133,6 +156,10 @@ class OsFiles:
         """See Files."""
         os.fdatasync(handle)
 
+    def flusher(self) -> Flusher | None:
+        """See Files."""
+        return KernelFlusher.create()
+
     def list_names(self, path: str) -> list[str]:
         """See Files."""
         return sorted(os.listdir(path))
@@ -177,6 +204,10 @@ class UnsyncedFiles(OsFiles):
 
     def fdatasync(self, handle: int) -> None:
         """Do nothing."""
+
+    def flusher(self) -> Flusher | None:
+        """Return None: nothing is waited for."""
+        return None
 
     def fsync_dir(self, path: str) -> None:
         """Do nothing."""

@@ -1,10 +1,10 @@
 """The Storage that consensus asks for, on the files of this package.
 
 Two halves that share nothing while they run: the view in memory, which belongs to the loop, and
-the log on disk, which belongs to one thread.  `write` and `install` touch only the disk;
-`stabilise`, `installed`, `snapshot_saved` and `compact` touch only the view, and are called after
-the former have returned.  What a consensus value is made of is known by shape; `Shapes` has the
-constructors, so that nothing is imported for it.
+the log on disk, which belongs to one thread at a time.  `write`, `begin_write` and `install` touch
+only the disk; `stabilise`, `installed`, `snapshot_saved` and `compact` touch only the view, and are
+called when the former are done.  What a consensus value is made of is known by shape; `Shapes` has
+the constructors, so that nothing is imported for it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from etcdpy.errors import FatalError
 from etcdpy.store.datadir import DataDir
+from etcdpy.store.files import Flusher
 from etcdpy.store.notes import Note
 from etcdpy.store.record import EntryTuple, HardStateTuple
 from etcdpy.store.recovery import EMPTY_META, Choice, choose
@@ -199,6 +200,22 @@ class Storage(Generic[E, H, M]):
         """
         if entries or hard_state is not None:
             self._wal.append(hard_state, entries)
+
+    def flusher(self) -> Flusher | None:
+        """Return a new one for what `begin_write` returns, None where there can't be one."""
+        return self._wal.flusher()
+
+    def begin_write(self, hard_state: H | None, entries: Sequence[E]) -> int | None:
+        """Write one frame; return the handle to be made durable before `end_write`.
+
+        Not blocking, while the disk keeps up.  None, and nothing written, if it takes `write`.
+        Raises: FatalError as `write`.
+        """
+        return self._wal.begin(hard_state, entries)
+
+    def end_write(self, error: OSError | None) -> None:
+        """Take note of how making it durable ended.  Raises: FatalError if the disk refused."""
+        self._wal.end_begun(error)
 
     def stabilise(self, hard_state: H | None, entries: Sequence[E]) -> None:
         """Make what `write` has made durable visible to readers.

@@ -2,7 +2,9 @@
 
 Rules for changing this file:
 
-- One append is one frame, one write, one fdatasync.  The next frame is not begun before.
+- One append is one frame, one write, one fdatasync.  The next frame is not begun before.  Who does
+  the fdatasync is the caller's choice: `append` waits for it; between `begin` and `end_begun`
+  it goes on beside.
 - A write or fsync that failed is never tried again: what the system then holds in memory and what
   is on the disk are not known to be the same, and a second fsync that succeeds says nothing of
   pages that the first one dropped.  The log refuses everything from then on; the process must end,
@@ -24,7 +26,7 @@ from collections.abc import Sequence
 import msgpack
 
 from etcdpy.errors import FatalError
-from etcdpy.store.files import Files, reason, refused
+from etcdpy.store.files import Files, Flusher, reason, refused
 from etcdpy.store.record import (
     BATCH,
     INSTALL,
@@ -49,7 +51,7 @@ _CLOSED = "the write-ahead log is closed"
 
 
 class Wal:
-    """The log's files, open for appending.  All methods block and belong to one thread.
+    """The log's files, open for appending.  One call at a time; most of them block.
 
     Invariant: `end` describes what is durable, and nothing more.
     """
@@ -71,6 +73,8 @@ class Wal:
         self._segment_bytes = segment_bytes
         self._packer = msgpack.Packer()
         self._failure = ""
+        self._frame_bytes = 0  # of the last one
+        self._begun: tuple[HardStateTuple | None, Sequence[EntryTuple]] | None = None
         self._use(current)
 
     @classmethod
@@ -118,6 +122,10 @@ class Wal:
         """How many segments there are."""
         return len(self._segments)
 
+    def flusher(self) -> Flusher | None:
+        """Return what can make the log's file durable beside this process, if there is such."""
+        return self._files.flusher()
+
     def append(self, hard_state: HardStateTuple | None, entries: Sequence[EntryTuple]) -> None:
         """Write one frame and make it durable.  Entries may replace a tail that is not committed.
 
@@ -125,12 +133,30 @@ class Wal:
             that Raft never breaks (a gap, a committed entry replaced, a second vote, a term or
             a commit that cannot be); then nothing is written.
         """
-        self._refuse_after_failure()
-        violation = self.end.find_violation(hard_state, entries)
-        if violation:
-            raise FatalError(f"will not write to the log in {self._directory}: {violation}")
+        self._check(hard_state, entries)
         self._write(BATCH, self._packer.pack((hard_state, entries)))
         self.end.advance(hard_state, entries)
+
+    def begin(self, hard_state: HardStateTuple | None, entries: Sequence[EntryTuple]) -> int | None:
+        """Write what `append` would; return what is to be made durable before `end_begun`.
+
+        None, and nothing written, where a new segment has to be made: that is for `append`.
+        Raises: FatalError as `append`.
+        """
+        self._check(hard_state, entries)
+        if self._link.end >= self._segment_bytes:
+            return None
+        self._put(BATCH, self._packer.pack((hard_state, entries)))
+        self._begun = hard_state, entries
+        return self._handle
+
+    def end_begun(self, error: OSError | None) -> None:
+        """Take note of how making it durable ended.  Raises: FatalError if the disk refused."""
+        assert self._begun is not None
+        if error is not None:
+            raise self._not_durable(error) from error
+        self.end.advance(*self._begun)
+        self._begun = None
 
     def install(self, hard_state: HardStateTuple, index: int, term: int) -> None:
         """Let the log begin anew after a snapshot from another member, durable on return.
@@ -180,18 +206,33 @@ class Wal:
         self._handle = current.handle
         self._link = current.link
 
+    def _check(self, hard_state: HardStateTuple | None, entries: Sequence[EntryTuple]) -> None:
+        """Raises: FatalError where `append` would before it writes."""
+        self._refuse_after_failure()
+        assert self._begun is None
+        violation = self.end.find_violation(hard_state, entries)
+        if violation:
+            raise FatalError(f"will not write to the log in {self._directory}: {violation}")
+
     def _write(self, kind: int, body: bytes) -> None:
         if self._link.end >= self._segment_bytes:
             self._cut()
-        sequence, offset, _ = self._link
-        frame, crc = encode_frame(self._current.head.salt, kind, offset, body)
+        self._put(kind, body)
         try:
-            self._files.write(self._handle, offset, frame)
             self._files.fdatasync(self._handle)
         except OSError as error:
-            action = f"write {len(frame)} bytes at offset {offset} of"
-            raise self._failed(action, self._current.path, error) from error
+            raise self._not_durable(error) from error
+
+    def _put(self, kind: int, body: bytes) -> None:
+        """Write one frame, not durable yet."""
+        sequence, offset, _ = self._link
+        frame, crc = encode_frame(self._current.head.salt, kind, offset, body)
         self._link = Link(sequence, offset + len(frame), crc)
+        self._frame_bytes = len(frame)
+        try:
+            self._files.write(self._handle, offset, frame)
+        except OSError as error:
+            raise self._not_durable(error) from error
 
     def _cut(self) -> None:
         """Go on in a new segment."""
@@ -210,6 +251,12 @@ class Wal:
     def _refuse_after_failure(self) -> None:
         if self._failure:
             raise FatalError(self._failure)
+
+    def _not_durable(self, error: OSError) -> FatalError:
+        """Refuse everything from now on: the last frame did not reach the disk."""
+        offset = self._link.end - self._frame_bytes
+        action = f"write {self._frame_bytes} bytes at offset {offset} of"
+        return self._failed(action, self._current.path, error)
 
     def _failed(self, action: str, path: str, error: OSError) -> FatalError:
         """Refuse everything from now on; return the error that says so."""

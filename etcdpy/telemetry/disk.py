@@ -14,7 +14,7 @@ from etcdpy.http.gojson.writer import format_duration
 from etcdpy.logs import fields
 from etcdpy.metrics.etcd import DISK_BUCKETS
 from etcdpy.metrics.exposition import Histogram
-from etcdpy.store.files import OsFiles, UnsyncedFiles
+from etcdpy.store.files import Flusher, OsFiles, UnsyncedFiles
 from etcdpy.store.segments import SEGMENT_SUFFIX
 from etcdpy.store.snapshots import RECEIVED_SUFFIX
 from etcdpy.store.snapshots import SUFFIX as SNAPSHOT_SUFFIX
@@ -73,7 +73,15 @@ class MeasuredFiles(OsFiles):
         """See Files."""
         began_ns = time.perf_counter_ns()
         super().fdatasync(handle)
-        took_ns = time.perf_counter_ns() - began_ns
+        self.synced(handle, time.perf_counter_ns() - began_ns)
+
+    def flusher(self) -> Flusher | None:
+        """See Files."""
+        flusher = super().flusher()
+        return None if flusher is None else _MeasuredFlusher(flusher, self)
+
+    def synced(self, handle: int, took_ns: int) -> None:
+        """Note how long it took to make a file durable."""
         part = self._parts.get(handle)
         if part is _Part.WAL:
             self.figures.wal_syncs.observe(took_ns)
@@ -90,6 +98,38 @@ class MeasuredFiles(OsFiles):
         elif SNAPSHOT_SUFFIX in name or RECEIVED_SUFFIX in name:
             self._parts[handle] = _Part.SNAPSHOT
         return handle
+
+
+class _MeasuredFlusher:
+    """A flusher, measured until its end is taken."""
+
+    def __init__(self, flusher: Flusher, files: MeasuredFiles) -> None:
+        self._flusher = flusher
+        self._files = files
+        self._handle = 0
+        self._began_ns = 0
+
+    def fileno(self) -> int:
+        """See Flusher."""
+        return self._flusher.fileno()
+
+    def begin(self, handle: int) -> None:
+        """See Flusher."""
+        self._handle, self._began_ns = handle, time.perf_counter_ns()
+        self._flusher.begin(handle)
+
+    def end(self) -> None:
+        """See Flusher."""
+        self._flusher.end()
+        self._files.synced(self._handle, time.perf_counter_ns() - self._began_ns)
+
+    def wait(self, handle: int) -> None:
+        """See Flusher."""
+        self._files.fdatasync(handle)
+
+    def close(self) -> None:
+        """See Flusher."""
+        self._flusher.close()
 
 
 class MeasuredUnsyncedFiles(MeasuredFiles, UnsyncedFiles):

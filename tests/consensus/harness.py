@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from etcdpy.consensus.core import Raft
+from etcdpy.consensus.interfaces import Flusher
 from etcdpy.consensus.membership import bootstrap_entries, bootstrap_hard_state
 from etcdpy.consensus.messages import (
     ConfChange,
@@ -101,6 +102,15 @@ class MemoryStorage:
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         self.frames.append((hard_state, tuple(entries)))
+
+    def flusher(self) -> Flusher | None:
+        return None
+
+    def begin_write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> int | None:
+        return None
+
+    def end_write(self, error: OSError | None) -> None:
+        raise AssertionError(error)
 
     def stabilise(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         if hard_state is not None:

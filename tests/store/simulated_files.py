@@ -160,6 +160,9 @@ class SimulatedFiles:
             raise
         self._sync(inode)
 
+    def flusher(self) -> None:
+        return None
+
     def list_names(self, path: str) -> list[str]:
         self._begin("list_names", path)
         return sorted(self._directory(path).cached)
