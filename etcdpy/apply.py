@@ -10,7 +10,6 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
@@ -39,13 +38,15 @@ _HEAD_BYTES = _HEAD.size
 SLOW_APPLY_NS = 100_000_000
 
 
-@dataclass(slots=True)
 class _Pending:
-    """A proposal of this boot that has not been applied yet."""
+    """A proposal of this boot that has not been applied yet, with its deadline in loop time."""
 
-    command: Command
-    result: Outcome
-    deadline_s: float  # loop time
+    __slots__ = ("command", "deadline_s", "result")
+
+    def __init__(self, command: Command, result: Outcome, deadline_s: float) -> None:
+        self.command = command
+        self.result = result
+        self.deadline_s = deadline_s
 
 
 class Applications:

@@ -374,7 +374,7 @@ class Driver:
                 raise FatalError(f"snapshot {action.meta.index} received by a member without peers")
             self._writer.submit(partial(self._installer.write, *action), self._written)
             return False
-        if not self._writer.may_write_here():
+        if not self._writer.may_write_here(len(action.entries)):
             self._write_beside(action)
             return False
         if self._is_sending:  # first let it leave: the peers' disks work while this one's does

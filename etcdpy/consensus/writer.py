@@ -6,8 +6,9 @@ from the loop, and each one's end comes back to the loop.
 A hand-over to the thread and back costs 30 µs of processor time, and on an idle machine 100 µs and
 more until both have woken up: as long as a quick disk takes.  So a write to the log is done
 
-- on the loop, fsync and all, while the disk has been quick of late and the loop has time to spare:
-  what would be done meanwhile has to wait.  A disk that becomes slow stops the loop for one write;
+- on the loop, fsync and all, while one client writes and waits, the disk has been quick of late and
+  the loop has time to spare: what would be done meanwhile has to wait.  A disk that becomes slow
+  stops the loop for one write;
 - else on the loop as far as the system's memory, which the system then makes durable while the
   loop goes on (see `Flusher`);
 - else in the thread: where the system can't do that, where it is slow to take the bytes (the disk
@@ -34,6 +35,9 @@ _TAKING_S_MAX = 0.002
 # What the longest of the writes before counts for from one to the next: after one of 10 ms it takes
 # 29 short ones to come back to the loop.
 _FADING = 0.9
+# With a flusher the loop writes only while entries come one by one: those that come together are of
+# clients of which some are served while others wait for the disk.
+_COMPANY = 2
 # So much of its time the loop must have been idle to write by itself.  One client that writes and
 # waits leaves it a fifth and more, clients that keep it busy next to nothing.
 _IDLE_SHARE_MIN = 0.1
@@ -95,6 +99,7 @@ class Writer:
         self._spare_s = spare_s
         self._pace = pace
         self._waited_s = 0.0  # by the loop, for the disk
+        self._most = 0.0  # entries in one of the last writes, fading
         self._handed_over = 0  # jobs whose end was not told yet
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._ended = asyncio.Event()
@@ -138,9 +143,12 @@ class Writer:
             self._flush = on_done, now_s
         return True
 
-    def may_write_here(self) -> bool:
-        """Return whether the next write to the log is one for the loop; called on the loop."""
+    def may_write_here(self, count: int) -> bool:
+        """Return whether to write `count` entries to the log on the loop; called on the loop."""
+        self._most = max(float(count), self._most * _FADING)
         if self._handed_over or not self._pace.is_quick:
+            return False
+        if self._flusher is not None and self._most >= _COMPANY:
             return False
         busy_s = time.thread_time() + self._waited_s - self._spare_s()
         return self._pace.has_time(time.perf_counter(), busy_s)

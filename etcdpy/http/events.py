@@ -45,6 +45,8 @@ _EVENT_HEADS = {
     )
 }
 _VALUE = b'{"action":"get","node":{"key":"%b","value":%b,"modifiedIndex":%d,"createdIndex":%d}}\n'
+_FILE = b'{"key":%b,"value":%b,"modifiedIndex":%d,"createdIndex":%d}'
+_REPLACED = b'%%b%b,"prevNode":%b}\n' % (_FILE, _FILE)
 _ACTION_ONLY = b'{"action":"%b"}\n'
 
 
@@ -54,6 +56,8 @@ def render_event(event: Event) -> bytes:
     prev_node = event.prev_node
     if prev_node is None:
         return b"%b%b}\n" % (head, render_node(event.node))
+    if _is_permanent_file(event.node) and _is_permanent_file(prev_node):
+        return _render_replaced(head, event.node, prev_node)
     return b'%b%b,"prevNode":%b}\n' % (head, render_node(event.node), render_node(prev_node))
 
 
@@ -84,7 +88,7 @@ def render_node(node: NodeView) -> bytes:
     key, value, _, expiration_ns, _, _, modified_index, created_index = node
     if value is not None and expiration_ns is None:
         # A permanent file, the commonest node by far, in one go.
-        return b'{"key":%b,"value":%b,"modifiedIndex":%d,"createdIndex":%d}' % (
+        return _FILE % (
             quote(key[_KEYS_ROOT_SIZE:]),
             quote(value),
             modified_index,
@@ -115,6 +119,30 @@ def render_node(node: NodeView) -> bytes:
             parts.append(render_node(child))
             is_first = False
     return b"".join(parts)
+
+
+def _is_permanent_file(node: NodeView) -> bool:
+    return node.value is not None and node.expiration_ns is None
+
+
+def _render_replaced(head: bytes, node: NodeView, prev_node: NodeView) -> bytes:
+    """Return the event of a file in the place of another, the commonest write, in one go."""
+    key, value, _, _, _, _, modified_index, created_index = node
+    _, prev_value, _, _, _, _, prev_modified_index, prev_created_index = prev_node
+    assert value is not None
+    assert prev_value is not None
+    quoted = quote(key[_KEYS_ROOT_SIZE:])
+    return _REPLACED % (
+        head,
+        quoted,
+        quote(value),
+        modified_index,
+        created_index,
+        quoted,
+        quote(prev_value),
+        prev_modified_index,
+        prev_created_index,
+    )
 
 
 def render_rows(rows: Iterable[Row]) -> Iterator[bytes]:

@@ -182,9 +182,10 @@ def descend(top: Node, path: bytes) -> tuple[Node, int, list[bytes]]:
     depth = 0
     for name in names:
         children = node.children
-        if children is None or name not in children:
+        child = None if children is None else children.get(name)
+        if child is None:
             break
-        node = children[name]
+        node = child
         depth += 1
     return node, depth, names
 

@@ -101,7 +101,7 @@ class Rig:
         held_bytes_max: int = 1 << 20,
         pace: Pace = NEVER,
     ) -> None:
-        self.storage = GatedStorage(storage)
+        self.storage = storage if isinstance(storage, GatedStorage) else GatedStorage(storage)
         self.collector = Collector()
         self.soft_states: list[SoftState] = []
         self.fatal: list[FatalError] = []

@@ -15,6 +15,7 @@ from etcdpy.http.acceptor import PLAIN
 from etcdpy.http.app import HttpServer
 from etcdpy.http.connection import Connection
 from etcdpy.http.heads import HeadReader
+from etcdpy.http.outgoing import Outgoing
 from etcdpy.http.receiver import Receiver
 from etcdpy.http.tables import CLIENT_ROUTES
 from etcdpy.http.wire import Request, Response
@@ -80,7 +81,9 @@ def parts() -> None:
 
 
 def whole() -> None:
-    server = HttpServer(TreeBackend(), CLIENT_ROUTES)
+    backend = TreeBackend()
+    server = HttpServer(backend, CLIENT_ROUTES)
+    server.outgoing = Outgoing(asyncio.get_running_loop(), backend.monitor.traffic)
     server.set_ready()
     connection = Connection(
         server,

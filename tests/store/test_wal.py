@@ -47,6 +47,53 @@ def test_one_append_is_one_write_and_one_sync() -> None:
     assert seen == ["write", "fdatasync"]
 
 
+def test_a_frame_that_is_made_durable_beside_is_the_same_and_counts_at_its_end() -> None:
+    files, wal = new_log(10**6)
+    others, other = new_log(10**6)
+    path = f"{WAL}/{files.names(WAL)[0]}"
+    for index in (1, 2):
+        batch = HardState(1, 1, index - 1), [entry(index, 1, 60)]
+        handle = wal.begin(*batch)
+        assert handle is not None
+        assert wal.end.index == index - 1
+        files.fdatasync(handle)
+        wal.end_begun(None)
+        other.append(*batch)
+        assert wal.end.index == other.end.index == index
+    assert files.peek(path) == others.peek(path)
+
+
+def test_a_frame_that_did_not_become_durable_is_the_last() -> None:
+    files, wal = new_log(10**6)
+    path = f"{WAL}/{files.names(WAL)[0]}"
+    size = len(files.peek(path))
+    wal.begin(None, [entry(1)])
+    reason = rf"^cannot write \d+ bytes at offset {size} of {path}: no space left on device$"
+    with pytest.raises(FatalError, match=reason):
+        wal.end_begun(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(FatalError, match=reason):
+        wal.begin(None, [entry(1)])
+    assert wal.end.index == 0
+
+
+def test_a_frame_that_needs_a_new_segment_is_not_begun() -> None:
+    files, wal = new_log()
+    fill(wal, 3)
+    before = files.operation_count
+    while wal.begin(None, [entry(wal.end.index + 1, 1, 60)]) is not None:
+        wal.end_begun(None)
+    assert wal.segment_count == 2
+    assert files.operation_count == before + 1
+    fill(wal, 1)
+    assert wal.segment_count == 3
+
+
+def test_what_raft_never_does_is_not_begun_either() -> None:
+    _, wal = new_log()
+    with pytest.raises(FatalError, match="will not write to the log"):
+        wal.begin(None, [entry(3)])
+
+
 def test_segments_are_cut_past_their_limit_and_named_by_their_first_entry() -> None:
     files, wal = new_log()
     fill(wal, 7)

@@ -1,5 +1,6 @@
 """The files of a member are measured by what they hold."""
 
+import select
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,24 @@ def test_a_slow_sync_is_said_in_etcds_words(
     assert not caplog.messages
     write(files, tmp_path / "2.segment")
     assert caplog.messages == ["sync duration of 2.5s, expected less than 1s"]
+
+
+def test_what_is_made_durable_beside_counts_too(tmp_path: Path) -> None:
+    files = MeasuredFiles()
+    flusher = files.flusher()
+    if flusher is None:
+        pytest.skip("this system has no asynchronous fdatasync")
+    handle = files.create(str(tmp_path / "1.segment"))
+    flusher.begin(handle)
+    assert sum(files.figures.wal_syncs.counts) == 0
+    assert select.select([flusher.fileno()], [], [], 10)[0]
+    flusher.end()
+    assert sum(files.figures.wal_syncs.counts) == 1
+    flusher.wait(handle)
+    assert sum(files.figures.wal_syncs.counts) == 2
+    flusher.close()
+    files.close(handle)
+
+
+def test_without_sync_nothing_is_made_durable_beside() -> None:
+    assert MeasuredUnsyncedFiles().flusher() is None
