@@ -67,6 +67,8 @@ class KernelFlusher:
             self._request, 0, 0, 0, 0, _FDSYNC, 0, handle, 0, 0, 0, 0, _TELL, self._told
         )
         self._checked(self._submit, self._context, self._one, self._requests)
+        # What was asked for begins on this processor, once it is free for a moment.
+        os.sched_yield()
 
     def end(self) -> None:
         """See Flusher."""
