@@ -8,7 +8,7 @@ and begins each of its frames with it: nobody who does not read our disk can sto
 looks like a frame.  A frame also carries the end of the previous durable frame, which is where
 it begins itself, because no frame is written before the one before it is durable.  So a bad
 frame that is followed by another frame's head had been durable, and is rot; a bad frame that is
-followed by none is a tear.
+followed by none is a tear.  Behind the last frame there may be zeros, for the next ones.
 
     segment  = "etcdpyWL" version:u32 length:u32 crc:u32 body   (crc over version, length, body)
     frame    = salt:8 kind:u32 length:u32 previous_end:u64 crc:u32 body   (crc over the rest)

@@ -44,6 +44,7 @@ class Tail(NamedTuple):
 
     last_frame: bytes  # its last good frame, empty if it has none
     link: Link
+    size: int  # of the file: all that follows `link.end` is zeros, if nothing is to be cut
     cut: TailCut | None  # what follows `link.end` and must go
 
 
@@ -62,6 +63,7 @@ class OpenSegment(NamedTuple):
     segment: Segment
     handle: int
     link: Link
+    size: int  # of the file, zeros behind `link.end`
 
 
 def create_segment(files: Files, directory: str, head: SegmentHead) -> OpenSegment:
@@ -79,7 +81,7 @@ def create_segment(files: Files, directory: str, head: SegmentHead) -> OpenSegme
     files.fsync_dir(directory)
     _, link = decode_segment_head(data, path)
     link = link._replace(sequence=head.sequence)
-    return OpenSegment(Segment(path, head, link.end), handle, link)
+    return OpenSegment(Segment(path, head, link.end), handle, link, len(data))
 
 
 def first_head(files: Files, store_id: bytes, metadata: bytes) -> SegmentHead:
@@ -190,8 +192,10 @@ def _read_tail(path: str, data: bytes, salt: bytes, link: Link) -> Tail:
     later = find_later_head(data, link.end, salt)
     if later is not None:
         raise _damaged(path, link.end, f"the frame at offset {later} follows it")
-    cut = TailCut(path, link.end, len(data) - link.end) if link.end < len(data) else None
-    return Tail(b"" if last is None else data[last.offset : last.end], link, cut)
+    end = len(data.rstrip(b"\0"))
+    cut = TailCut(path, link.end, end - link.end) if link.end < end else None
+    last_frame = b"" if last is None else data[last.offset : last.end]
+    return Tail(last_frame, link, len(data), cut)
 
 
 def _damaged(path: str, offset: int, proof: str) -> FatalError:

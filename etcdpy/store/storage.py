@@ -21,7 +21,7 @@ from etcdpy.store.segments import scan
 from etcdpy.store.snapshot_file import ConfTuple, Damage, MetaTuple, SnapshotReader, SnapshotWriter
 from etcdpy.store.snapshots import Snapshots
 from etcdpy.store.view import LogView
-from etcdpy.store.wal import SEGMENT_BYTES, Wal
+from etcdpy.store.wal import AHEAD_BYTES, SEGMENT_BYTES, Wal
 
 E = TypeVar("E", bound=EntryTuple)
 H = TypeVar("H", bound=HardStateTuple)
@@ -42,6 +42,7 @@ class Limits:
     """How large segments get, and how much is kept."""
 
     segment_bytes: int = SEGMENT_BYTES
+    ahead_bytes: int = AHEAD_BYTES  # of zeros for frames to come, see `Wal`
     wals_max: int = 5  # --max-wals, 0 keeps all
     snapshots_max: int = 5  # --max-snapshots, 0 keeps all
 
@@ -95,7 +96,12 @@ class Storage(Generic[E, H, M]):
         files = data_dir.files
         data_dir.begin_creation()
         wal = Wal.create(
-            files, data_dir.wal_path, data_dir.store_id, metadata, limits.segment_bytes
+            files,
+            data_dir.wal_path,
+            data_dir.store_id,
+            metadata,
+            segment_bytes=limits.segment_bytes,
+            ahead_bytes=limits.ahead_bytes,
         )
         data_dir.finish_creation()
         return cls(
@@ -128,7 +134,14 @@ class Storage(Generic[E, H, M]):
         if choice.found is not None and choice.found.is_received:
             snapshots.adopt(choice.meta)
         end = choice.log.end
-        wal = Wal.resume(files, data_dir.wal_path, scanned, end, limits.segment_bytes)
+        wal = Wal.resume(
+            files,
+            data_dir.wal_path,
+            scanned,
+            end,
+            segment_bytes=limits.segment_bytes,
+            ahead_bytes=limits.ahead_bytes,
+        )
         storage = cls._resumed(wal, snapshots, choice, shapes, limits)
         rows = _rows(snapshots, choice)
         return Recovered(storage, scanned.segments[-1].head.metadata, rows, tuple(notes))

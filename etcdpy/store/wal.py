@@ -9,6 +9,9 @@ Rules for changing this file:
   is on the disk are not known to be the same, and a second fsync that succeeds says nothing of
   pages that the first one dropped.  The log refuses everything from then on; the process must end,
   and the next start reads back what there is and makes the last frame durable by writing it anew.
+- Frames are written over zeros, which are there by the quarter of a megabyte: a file that neither
+  grows nor needs new blocks is made durable in two thirds of the time.  Nothing but zeros may
+  follow the last frame when the next one is begun.
 - A new segment is complete under its name, and its name durable, before a frame goes into it.
 
 What an append costs beside its fdatasync, with entries of 350 bytes on a 2-core machine: 6 µs for a
@@ -46,6 +49,7 @@ from etcdpy.store.segments import (
 )
 
 SEGMENT_BYTES = 64_000_000  # a segment that has reached this is followed by a new one, as in etcd
+AHEAD_BYTES = 256 * 1024  # zeros written behind a frame that does not fit before the file's end
 
 _CLOSED = "the write-ahead log is closed"
 
@@ -65,12 +69,14 @@ class Wal:
         *,
         end: LogEnd,
         segment_bytes: int,
+        ahead_bytes: int,
     ) -> None:
         self.end = end
         self._files = files
         self._directory = directory
         self._segments = list(segments)  # ascending, the last one is `current`
         self._segment_bytes = segment_bytes
+        self._ahead_bytes = ahead_bytes
         self._packer = msgpack.Packer()
         self._failure = ""
         self._frame_bytes = 0  # of the last one
@@ -79,7 +85,14 @@ class Wal:
 
     @classmethod
     def create(
-        cls, files: Files, directory: str, store_id: bytes, metadata: bytes, segment_bytes: int
+        cls,
+        files: Files,
+        directory: str,
+        store_id: bytes,
+        metadata: bytes,
+        *,
+        segment_bytes: int,
+        ahead_bytes: int = AHEAD_BYTES,
     ) -> "Wal":
         """Begin a new log in an empty directory.  Raises: FatalError if the disk refused."""
         try:
@@ -88,12 +101,25 @@ class Wal:
             raise refused("create a write-ahead log in", directory, error) from error
         end = LogEnd(0, 0, (0, 0, 0))
         return cls(
-            files, directory, [current.segment], current, end=end, segment_bytes=segment_bytes
+            files,
+            directory,
+            [current.segment],
+            current,
+            end=end,
+            segment_bytes=segment_bytes,
+            ahead_bytes=ahead_bytes,
         )
 
     @classmethod
     def resume(
-        cls, files: Files, directory: str, scan: Scan, end: LogEnd, segment_bytes: int
+        cls,
+        files: Files,
+        directory: str,
+        scan: Scan,
+        end: LogEnd,
+        *,
+        segment_bytes: int,
+        ahead_bytes: int = AHEAD_BYTES,
     ) -> "Wal":
         """Go on with a log that was read back: cut its torn end, and make the rest durable.
 
@@ -114,8 +140,16 @@ class Wal:
             files.fdatasync(handle)
         except OSError as error:
             raise refused("make durable", segment.path, error) from error
-        current = OpenSegment(segment, handle, tail.link)
-        return cls(files, directory, scan.segments, current, end=end, segment_bytes=segment_bytes)
+        size = tail.link.end if tail.cut else tail.size
+        return cls(
+            files,
+            directory,
+            scan.segments,
+            OpenSegment(segment, handle, tail.link, size),
+            end=end,
+            segment_bytes=segment_bytes,
+            ahead_bytes=ahead_bytes,
+        )
 
     @property
     def segment_count(self) -> int:
@@ -205,6 +239,7 @@ class Wal:
         self._current = current.segment
         self._handle = current.handle
         self._link = current.link
+        self._size = current.size  # of the file, zeros behind the last frame
 
     def _check(self, hard_state: HardStateTuple | None, entries: Sequence[EntryTuple]) -> None:
         """Raises: FatalError where `append` would before it writes."""
@@ -229,6 +264,10 @@ class Wal:
         frame, crc = encode_frame(self._current.head.salt, kind, offset, body)
         self._link = Link(sequence, offset + len(frame), crc)
         self._frame_bytes = len(frame)
+        end = offset + len(frame)
+        if end > self._size:
+            frame += bytes(min(self._ahead_bytes, max(0, self._segment_bytes - end)))
+            self._size = offset + len(frame)
         try:
             self._files.write(self._handle, offset, frame)
         except OSError as error:

@@ -89,7 +89,9 @@ class SimulatedMember:
         self._host = host
         self._random = random
         self._clock_skew = clock_skew
-        limits = Limits(host.profile.segment_bytes, wals_max=2, snapshots_max=2)
+        limits = Limits(
+            host.profile.segment_bytes, host.profile.ahead_bytes, wals_max=2, snapshots_max=2
+        )
         self.storage, self.tree, meta = open_store(files, member_id, founders, limits)
         self.applications = self._new_applications(boot, meta.index)
         profile = host.profile

@@ -123,6 +123,7 @@ class Profile:
     inflight_count_max: int
     apply_count_max: int  # entries in one slice of applying
     segment_bytes: int
+    ahead_bytes: int
     key_count: int
     history_count: int  # events that the tree keeps
     turn: int  # how long a member gathers before it handles a batch, 0 for not at all
@@ -188,6 +189,7 @@ def _draw_profile(random: Random, voter_count: int) -> Profile:
         turn=random.choice((0, 0, 50 * US)),
         key_count=random.choice((1, 3, 8)),
         is_wired=random.random() < 0.1,
+        ahead_bytes=random.choice((0, 300, 9_000)),
     )
 
 

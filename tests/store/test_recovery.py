@@ -182,7 +182,7 @@ def test_a_log_cut_to_a_snapshot_with_its_commit_only_proven_reads_on() -> None:
 def test_whole_frames_that_do_not_add_up_stop_the_start() -> None:
     member, _ = with_snapshots()
     path = f"{WAL}/{member.files.names(WAL)[-1]}"
-    data = member.files.peek(path)
+    data = member.files.peek(path).rstrip(b"\0")
     head, _ = decode_segment_head(data, path)
     for body, reason in (
         (msgpack.packb((None, [entry(100)])), "1 entries 100 to 100 leave a gap after entry 21"),

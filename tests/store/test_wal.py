@@ -18,10 +18,12 @@ WAL = "/wal"
 STORE_ID = b"store"
 
 
-def new_log(segment_bytes: int = 250) -> tuple[SimulatedFiles, Wal]:
+def new_log(segment_bytes: int = 250, ahead_bytes: int = 0) -> tuple[SimulatedFiles, Wal]:
     files = simulated()
     files.mkdir(WAL)
-    return files, Wal.create(files, WAL, STORE_ID, b"meta", segment_bytes)
+    return files, Wal.create(
+        files, WAL, STORE_ID, b"meta", segment_bytes=segment_bytes, ahead_bytes=ahead_bytes
+    )
 
 
 def fill(wal: Wal, count: int) -> None:
@@ -45,6 +47,38 @@ def test_one_append_is_one_write_and_one_sync() -> None:
     files.on_operation = lambda name, _: seen.append(name)
     wal.append(HardState(1, 1, 1), [entry(1), entry(2), entry(3)])
     assert seen == ["write", "fdatasync"]
+
+
+def test_frames_are_written_over_zeros_and_the_file_grows_seldom() -> None:
+    files, wal = new_log(1000, ahead_bytes=300)
+    path = f"{WAL}/{files.names(WAL)[0]}"
+    sizes = []
+    while wal.segment_count == 1:
+        fill(wal, 1)
+        data = files.peek(path)
+        sizes.append(len(data))
+        end = scan(files, WAL, STORE_ID).tail.link.end
+        if wal.segment_count == 1:
+            assert not any(data[end:])
+            assert end <= len(data) <= max(end, 1000)
+    assert len(set(sizes)) == 4
+    assert len(sizes) > 8
+    assert scan(files, WAL, STORE_ID).tail.cut is None
+
+
+def test_a_log_goes_on_over_the_zeros_that_it_left() -> None:
+    files, wal = new_log(1000, ahead_bytes=300)
+    fill(wal, 1)
+    path = f"{WAL}/{files.names(WAL)[0]}"
+    for count in (1, 2):
+        size = len(files.peek(path))
+        wal.close()
+        wal = Wal.resume(
+            files, WAL, scan(files, WAL, STORE_ID), wal.end, segment_bytes=1000, ahead_bytes=300
+        )
+        fill(wal, 1)
+        assert len(files.peek(path)) == size
+        assert wal.end.index == 1 + count
 
 
 def test_a_frame_that_is_made_durable_beside_is_the_same_and_counts_at_its_end() -> None:
@@ -144,7 +178,7 @@ def test_a_refused_cut_ends_the_log_and_loses_nothing(operation: str) -> None:
 def test_a_refused_creation_names_the_directory() -> None:
     files = simulated()
     with pytest.raises(FatalError, match=r"cannot create a write-ahead log in /wal: no such file"):
-        Wal.create(files, WAL, STORE_ID, b"", 100)
+        Wal.create(files, WAL, STORE_ID, b"", segment_bytes=100)
 
 
 @pytest.mark.parametrize("operation", ["unlink", "fsync_dir"])
@@ -226,7 +260,7 @@ def test_a_refused_resume_names_the_segment() -> None:
     found = scan(files, WAL, STORE_ID)
     refuse(files, "fdatasync")
     with pytest.raises(FatalError, match=r"cannot make durable /wal/.*: input/output error"):
-        Wal.resume(files, WAL, found, LogEnd(1, 1, (1, 1, 0)), 300)
+        Wal.resume(files, WAL, found, LogEnd(1, 1, (1, 1, 0)), segment_bytes=300)
 
 
 def test_a_whole_frame_that_makes_no_sense_is_not_taken_for_a_tear() -> None:

@@ -27,7 +27,10 @@ from tests.store.simulated_files import SimulatedFiles
 
 WAL = f"{DATA}/wal"
 PAGE_BYTES = 64
-KEEP_ALL = Limits(segment_bytes=400, wals_max=0, snapshots_max=0)
+#: Where frames end is where the file does.
+KEEP_ALL = Limits(segment_bytes=400, ahead_bytes=0, wals_max=0, snapshots_max=0)
+#: Frames are written over zeros.
+AHEAD = Limits(segment_bytes=400, ahead_bytes=200, wals_max=0, snapshots_max=0)
 
 
 def small_log(frame_count: int = 9, limits: Limits = KEEP_ALL) -> tuple[Member, list[State]]:
@@ -77,10 +80,11 @@ def test_every_prefix_of_the_last_frame_is_cut_and_said() -> None:
         files.poke(path, data[:end])
         state, cuts = recovered_state(files)
         assert state == states[-2]
-        assert cuts == ([TailCut(path, last, end - last)] if end > last else [])
+        dropped = len(data[:end].rstrip(b"\0")) - last
+        assert cuts == ([TailCut(path, last, dropped)] if dropped > 0 else [])
         for cut in cuts:
-            assert str(cut).endswith(f"{path}: {end - last} bytes from offset {last}")
-        assert files.peek(path) == data[:last]
+            assert str(cut).endswith(f"{path}: {dropped} bytes from offset {last}")
+        assert files.peek(path).rstrip(b"\0") == data[:last].rstrip(b"\0")
         assert recovered_state(files) == (state, []), "a cut is made once"
 
 
@@ -98,17 +102,77 @@ def test_every_prefix_with_a_lost_page_before_its_end_is_cut() -> None:
             files.poke(path, torn)
             state, cuts = recovered_state(files)
             assert state == states[-2]
-            assert cuts == [TailCut(path, last, end - last)]
+            dropped = len(torn.rstrip(b"\0")) - last
+            assert cuts == ([TailCut(path, last, dropped)] if dropped > 0 else [])
             tried += 1
     assert tried > 100
 
 
-def test_zeros_after_the_last_frame_are_cut() -> None:
+def test_zeros_after_the_last_frame_are_for_the_next() -> None:
     member, states = small_log()
     path = segment_paths(member.files)[-1]
     data = member.files.peek(path)
     member.files.poke(path, data + bytes(1000))
-    assert recovered_state(member.files) == (states[-1], [TailCut(path, len(data), 1000)])
+    assert recovered_state(member.files) == (states[-1], [])
+    assert member.files.peek(path) == data + bytes(1000)
+
+
+def log_over_zeros() -> tuple[Member, list[State], str, int, int]:
+    """Return a log whose last frame has zeros behind it, its path, and where that frame is."""
+    member, states = small_log(9, AHEAD)
+    path = segment_paths(member.files)[-1]
+    data = member.files.peek(path)
+    last, end = frame_offsets(data)[-1], len(data.rstrip(b"\0"))
+    assert len(data) > end + 50
+    return member, states, path, last, end
+
+
+def test_every_tear_of_a_frame_over_zeros_is_cut_and_the_log_goes_on() -> None:
+    member, states, path, last, end = log_over_zeros()
+    data = member.files.peek(path)
+    pages = range(last // PAGE_BYTES, end // PAGE_BYTES + 1)
+    kept = [set(pages) - {lost} for lost in pages] + [{page} for page in pages] + [set()]
+    for survivors in kept:
+        torn = bytearray(data[:last] + bytes(len(data) - last))
+        for page in survivors:
+            low, high = max(last, page * PAGE_BYTES), (page + 1) * PAGE_BYTES
+            torn[low:high] = data[low:high]
+        files = member.files.crash()
+        files.poke(path, bytes(torn))
+        after = Member(files, AHEAD)
+        after.state = after.next_state = states[-2]
+        after.start()
+        assert not any(files.peek(path)[last:])
+        after.extend(2, size=30)
+        whole = after.state
+        after.stop()
+        assert recovered_state(files) == (whole, [])
+
+
+def test_a_byte_in_the_zeros_is_cut_and_said() -> None:
+    member, states, path, _, end = log_over_zeros()
+    data = member.files.peek(path)
+    for position in range(end, len(data)):
+        files = member.files.crash()
+        files.poke(path, data[:position] + b"x" + data[position + 1 :])
+        cut = TailCut(path, end, position + 1 - end)
+        assert recovered_state(files) == (states[-1], [cut])
+        assert len(files.peek(path)) == end
+
+
+def test_a_flipped_byte_before_the_last_frame_over_zeros_stops_the_start() -> None:
+    member, states, path, last, end = log_over_zeros()
+    data = member.files.peek(path)
+    for position in range(end):
+        damaged = bytearray(data)
+        damaged[position] ^= 0xFF
+        files = member.files.crash()
+        files.poke(path, bytes(damaged))
+        if position < last:
+            with pytest.raises(FatalError):
+                recovered_state(files)
+        else:
+            assert recovered_state(files)[0] == states[-2]
 
 
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
@@ -125,10 +189,8 @@ def test_a_flipped_byte_before_the_last_frame_stops_the_start(mask: int) -> None
             files = member.files.crash()
             files.poke(path, bytes(damaged))
             if position >= last:
-                assert recovered_state(files) == (
-                    states[-2],
-                    [TailCut(path, last, len(data) - last)],
-                )
+                dropped = len(damaged.rstrip(b"\0")) - last
+                assert recovered_state(files) == (states[-2], [TailCut(path, last, dropped)])
                 continue
             with pytest.raises(FatalError) as caught:
                 recovered_state(files)
@@ -244,7 +306,7 @@ def test_a_torn_frame_leaves_nothing_for_later_frames_to_trip_over() -> None:
     member, _ = small_log(2)
     path = segment_paths(member.files)[-1]
     data = member.files.peek(path)
-    member.files.poke(path, data + bytes(300))
+    member.files.poke(path, data + b"x" * 300)
     member.start()
     member.extend(1, size=10)
     assert len(member.files.peek(path)) < len(data) + 300
