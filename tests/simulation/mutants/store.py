@@ -74,8 +74,8 @@ def tail_cut_too_far(patches: Patches) -> None:
 def tail_not_cut(patches: Patches) -> None:
     before = Wal.resume.__func__  # type: ignore[attr-defined]
 
-    def resume(cls: Any, files: Any, *arguments: Any) -> Wal:
-        resumed: Wal = before(cls, _WithoutSync(files, ("truncate",)), *arguments)
+    def resume(cls: Any, files: Any, *arguments: Any, **options: Any) -> Wal:
+        resumed: Wal = before(cls, _WithoutSync(files, ("truncate",)), *arguments, **options)
         resumed._files = files
         return resumed
 
