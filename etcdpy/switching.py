@@ -20,6 +20,7 @@ import os
 import platform
 import struct
 import sys
+from contextlib import suppress
 
 #: A half of the slices in which long work is done on the loop.
 INTERVAL_S = 0.000_5
@@ -34,14 +35,15 @@ _ATTRIBUTES = struct.Struct("=IIQiIQQQ")
 def switch_soon() -> None:
     """Have threads, and the system, get their turn within a slice of the loop's."""
     sys.setswitchinterval(INTERVAL_S)
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        _take_short_turns()
+    with suppress(OSError, AttributeError):  # some systems have the one and not the other
+        if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+            _take_short_turns()
 
 
 def _take_short_turns() -> None:
     """Ask for it; where that can't be, turns are as long as ever."""
     number = _SET_ATTRIBUTES.get(platform.machine())
-    if number is None:
+    if number is None or sys.maxsize < 1 << 32:  # a process of 32 bits has other numbers
         return
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, TURN_NS, 0, 0)

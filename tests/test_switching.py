@@ -9,7 +9,7 @@ import pytest
 
 from etcdpy import snapshotter
 from etcdpy.http import listing, notifier
-from etcdpy.switching import INTERVAL_S, TURN_NS
+from etcdpy.switching import INTERVAL_S, TURN_NS, switch_soon
 
 GET_ATTRIBUTES = {"x86_64": 315, "aarch64": 275}
 #: From when on the length of a turn is heeded, and told.
@@ -33,6 +33,22 @@ print(policy, nice, turn_ns)
 def test_a_waiting_thread_is_heard_within_a_slice(slice_s: float) -> None:
     assert 0 < INTERVAL_S < slice_s
     assert slice_s * 1e9 > TURN_NS
+
+
+@pytest.mark.parametrize("error", [OSError(38, "not there"), AttributeError()])
+def test_a_system_without_such_calls_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(_: int) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "sched_getscheduler", refuse)
+    before_s = sys.getswitchinterval()
+    try:
+        switch_soon()
+        assert sys.getswitchinterval() == INTERVAL_S
+    finally:
+        sys.setswitchinterval(before_s)
 
 
 def test_the_process_asks_for_short_turns_and_stays_as_nice_as_it_was() -> None:

@@ -16,6 +16,7 @@ more until both have woken up: as long as a quick disk takes.  So a write to the
 """
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -136,8 +137,10 @@ class Writer:
             return False
         try:
             self._flusher.begin(handle)
-        except OSError:  # it is full, or became forbidden: the thread can do it
+        except OSError as refusal:  # the thread can do it
             self.submit(partial(self._flusher.wait, handle), on_done)
+            if refusal.errno != errno.EAGAIN:  # it will not be otherwise
+                self._give_up_flusher()
         else:
             self._handed_over += 1
             self._flush = on_done, now_s
@@ -170,9 +173,13 @@ class Writer:
             self._jobs.put(None)
         await self._ended.wait()
         self._worker.join()
+        self._give_up_flusher()
+
+    def _give_up_flusher(self) -> None:
         if self._flusher is not None:
             self._loop.remove_reader(self._flusher.fileno())
             self._flusher.close()
+            self._flusher = None
 
     def _work(self) -> None:
         while True:
@@ -199,12 +206,17 @@ class Writer:
             self._flusher.end()
         except OSError as raised:
             error = raised
-        for job in self._behind:
-            self._jobs.put(job)
-        self._behind.clear()
+        behind, self._behind = self._behind, []
+        if error is None:
+            for job in behind:
+                self._jobs.put(job)
         if self._is_stopping:
             self._jobs.put(None)
-        self._done(on_done, error, time.perf_counter() - began_s)
+        took_s = time.perf_counter() - began_s
+        self._done(on_done, error, took_s)
+        if error is not None:  # the files are not to be touched any more
+            for _, told in behind:
+                self._done(told, error, took_s)
 
     def _done(self, on_done: Done, error: Exception | None, took_s: float) -> None:
         self._handed_over -= 1

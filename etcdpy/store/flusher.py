@@ -31,9 +31,11 @@ class KernelFlusher:
     def __init__(self) -> None:
         """Raises: OSError where the system has nothing of the kind, or forbids it."""
         calls = _CALLS.get(platform.machine())
-        if sys.platform != "linux" or calls is None:
+        # The machine is the system's; a process of 32 bits has other numbers.
+        if sys.platform != "linux" or calls is None or sys.maxsize < 1 << 32:
             raise OSError(f"no asynchronous I/O on {sys.platform} {platform.machine()}")
-        # PyDLL keeps the interpreter: none of the calls waits, but others would have it meanwhile.
+        # PyDLL keeps the interpreter: none of the calls but the last waits, and others would have
+        # it meanwhile.
         self._call = ctypes.PyDLL(None, use_errno=True).syscall
         self._call.restype = ctypes.c_long
         self._setup, self._destroy, self._get_events, self._submit = map(ctypes.c_long, calls)

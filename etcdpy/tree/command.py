@@ -52,12 +52,16 @@ class Command(NamedTuple):
 
 
 # One for all: to make a packer costs more than what it packs.
-_PACK: Final = msgpack.Packer().pack
+_PACKER: Final = msgpack.Packer()
 
 
 def encode(command: Command) -> bytes:
     """Return `command` as a msgpack array of its fields."""
-    packed: bytes = _PACK(command)
+    try:
+        packed: bytes = _PACKER.pack(command)
+    except BaseException:  # what is left of this one must not begin the next
+        _PACKER.reset()
+        raise
     return packed
 
 

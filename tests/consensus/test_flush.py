@@ -166,6 +166,44 @@ def test_where_the_system_will_not_begin_the_thread_waits_for_the_disk() -> None
         assert rig.flushed.begun == [[b"a"]]
         assert rig.flushed.held.waited == [7]
         assert not rig.flushed.threads  # it was written once
+        assert not rig.flushed.held.is_closed  # it may be otherwise next time
+        await rig.driver.stop()
+
+    run(main)
+
+
+@pytest.mark.interpreted
+def test_a_system_that_never_begins_is_not_asked_again() -> None:
+    async def main() -> None:
+        rig = await FlushRig().ready()
+        rig.flushed.held.refusal = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        rig.driver.propose(b"a")
+        await rig.until_applied(1)
+        assert rig.flushed.held.waited == [7]
+        assert rig.flushed.held.is_closed
+        rig.driver.propose(b"b")
+        await rig.until_applied(2)
+        assert rig.flushed.begun == [[b"a"]]
+        assert len(rig.flushed.threads) == 1
+        await rig.driver.stop()
+
+    run(main)
+
+
+@pytest.mark.interpreted
+def test_jobs_behind_a_write_that_did_not_become_durable_are_not_done() -> None:
+    async def main() -> None:
+        rig = await FlushRig().ready()
+        rig.flushed.held.error = NO_SPACE
+        rig.driver.propose(b"a")
+        await turns()
+        done: list[str] = []
+        job = rig.driver.run_in_writer(lambda: done.append("x"))
+        rig.flushed.held.let_end()
+        with pytest.raises(OSError, match=NO_SPACE.strerror):
+            await job
+        assert done == []
+        assert len(rig.fatal) == 1
         await rig.driver.stop()
 
     run(main)
