@@ -161,15 +161,16 @@ class Authority:
     ) -> None:
         """Let pass who may.  Raises: EtcdError 110."""
         if user is not None:
-            roles, what = user.roles or (), f"user {user.name} on key"
+            roles = user.roles or ()
         elif caller.authorization:
             raise _refused()
         else:  # for whom etcd does not look whether it is recursive
-            roles, what, is_recursive = (GUEST,), "unauthenticated user on resource", False
+            roles, is_recursive = (GUEST,), False
         for role in roles:
             rights = self.store.find_rights(role)
             if rights and rights.allow(key, is_write=is_write, is_recursive=is_recursive):
                 return
+        what = "unauthenticated user on resource" if user is None else f"user {user.name} on key"
         _log.warning("auth: invalid access for %s %s.", what, _shown(key))
         raise _refused()
 
