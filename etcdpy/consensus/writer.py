@@ -93,7 +93,7 @@ class Writer:
         self._loop = loop
         self._flusher = flusher
         self._flush: tuple[Done, float] | None = None  # going on: whom to tell, when it began
-        self._behind: list[tuple[Job, Done]] = []  # jobs that wait for its end
+        self._behind: list[tuple[Job, Done] | None] = []  # what the thread gets at its end
         self._taking = Pace(_TAKING_S_MAX)
         if flusher is not None:
             loop.add_reader(flusher.fileno(), self._flushed)
@@ -104,7 +104,6 @@ class Writer:
         self._handed_over = 0  # jobs whose end was not told yet
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._ended = asyncio.Event()
-        self._is_stopping = False  # once the flush going on has ended
         self._worker = threading.Thread(target=self._work, name="etcdpy-writer")
         self._worker.start()
 
@@ -112,10 +111,14 @@ class Writer:
         """Do `job` in the thread; its end is told to `on_done` on the loop."""
         self._handed_over += 1
         self._taking.wrote(0.0)  # it fades
+        self._hand_over((job, on_done))
+
+    def _hand_over(self, task: tuple[Job, Done] | None) -> None:
+        """Give the thread a job, or its end, behind the flush going on."""
         if self._flush is not None:
-            self._behind.append((job, on_done))
+            self._behind.append(task)
         else:
-            self._jobs.put((job, on_done))
+            self._jobs.put(task)
 
     def may_flush(self) -> bool:
         """Return whether the next write to the log is one for `flush`; called on the loop."""
@@ -167,10 +170,7 @@ class Writer:
 
     async def stop(self) -> None:
         """Wait for the job going on, and for the thread to end."""
-        if self._flush is not None:
-            self._is_stopping = True
-        else:
-            self._jobs.put(None)
+        self._hand_over(None)
         await self._ended.wait()
         self._worker.join()
         self._give_up_flusher()
@@ -207,16 +207,14 @@ class Writer:
         except OSError as raised:
             error = raised
         behind, self._behind = self._behind, []
-        if error is None:
-            for job in behind:
-                self._jobs.put(job)
-        if self._is_stopping:
-            self._jobs.put(None)
+        for task in behind:
+            if task is None or error is None:
+                self._jobs.put(task)
         took_s = time.perf_counter() - began_s
         self._done(on_done, error, took_s)
-        if error is not None:  # the files are not to be touched any more
-            for _, told in behind:
-                self._done(told, error, took_s)
+        for task in behind:
+            if task is not None and error is not None:  # the files are not to be touched any more
+                self._done(task[1], error, took_s)
 
     def _done(self, on_done: Done, error: Exception | None, took_s: float) -> None:
         self._handed_over -= 1
