@@ -14,6 +14,10 @@ import pytest
 from etcdpy.system import is_compiled
 
 TESTS = Path(__file__).parent
+# What helps the tests shows what differed, as the tests themselves do.
+HELPERS = (path.parent for path in TESTS.glob("*/__init__.py"))
+pytest.register_assert_rewrite(*(f"tests.{helpers.name}" for helpers in HELPERS))
+
 #: How long a process that was told to end may take to be gone.
 END_DEADLINE_S = 5.0
 

@@ -24,12 +24,15 @@ _VARYING = (
 )
 
 
-def normal(data: bytes, *, is_length_fixed: bool) -> str:
-    """Return a response with placeholders and its header lines sorted: their order is free."""
+def normal(data: bytes) -> str:
+    """Return a response with placeholders and its header lines sorted: their order is free.
+
+    A length that is the body's is one of them: an id with a zero in front is shorter than others.
+    """
     head, _, body = data.decode("latin-1").partition("\r\n\r\n")
     first, *lines = head.split("\r\n")
-    if not is_length_fixed:
-        lines = [line for line in lines if not line.startswith("Content-Length: ")]
+    own_length = f"Content-Length: {len(body)}"
+    lines = ["Content-Length: <the body's>" if line == own_length else line for line in lines]
     text = "\r\n".join([first, *sorted(lines)]) + "\r\n\r\n" + body
     for pattern, name in _VARYING:
         text = pattern.sub(name, text)
@@ -45,7 +48,7 @@ class Pair:
 
     def shown(self, member: Member, path: str, reply: bytes) -> str:
         """Return a response of `member` to a request for `path` as it can be compared."""
-        return normal(reply, is_length_fixed=False)
+        return normal(reply)
 
     def ask(
         self,
@@ -53,7 +56,6 @@ class Pair:
         *,
         half_close: bool = False,
         is_peer: bool = False,
-        is_length_fixed: bool = True,
     ) -> tuple[str, str]:
         """Return what etcdpy and etcd answer to the same bytes."""
         ours, theirs = (
@@ -62,8 +64,7 @@ class Pair:
                     member.peer_port if is_peer else member.client_port,
                     data,
                     half_close=half_close,
-                ).data,
-                is_length_fixed=is_length_fixed,
+                ).data
             )
             for member in (self.etcdpy, self.etcd)
         )

@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def alike(pair: Pair, data: bytes) -> str:
     """Return what both answer to the same bytes, which is the same and not the secret."""
-    ours, theirs = pair.ask(data, half_close=True, is_length_fixed=False)
+    ours, theirs = pair.ask(data, half_close=True)
     if "Transfer-Encoding: chunked" in ours:  # whether a watch is told of the past before its end
         assert status(ours) == status(theirs), data
     else:
@@ -283,9 +283,7 @@ def test_only_listed_names_and_origins_are_served(tmp_path: Path) -> None:
         answers = []
         for data in HOSTS:
             got, expected = (
-                normal(
-                    exchange(member.client_port, data, half_close=True).data, is_length_fixed=True
-                )
+                normal(exchange(member.client_port, data, half_close=True).data)
                 for member in (ours, theirs)
             )
             assert got == expected, data

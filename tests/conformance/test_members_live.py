@@ -78,7 +78,7 @@ def _answer(member: Member, ask: Ask) -> str:
     half_close = not ask.is_last or ask.cut > 0
     data = data[: len(data) - ask.cut]
     reply = exchange(member.client_port, data, half_close=half_close)
-    return normal(reply.data, is_length_fixed=False)
+    return normal(reply.data)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_an_answer_without_a_body_keeps_an_old_connection(asker: Asker) -> None:
         head = b"PUT /v2/members/%b HTTP/1.0\r\nConnection: keep-alive\r\n%b" % (own_id, JSON)
         data = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         reply = exchange(member.client_port, data + b"GET /v2/members/x HTTP/1.0\r\n\r\n")
-        answers.append(normal(reply.data, is_length_fixed=True))
+        answers.append(normal(reply.data))
     ours, theirs = answers
     assert theirs.count("HTTP/1.0 ") == 2
     assert ours == theirs

@@ -4,12 +4,13 @@ What may differ is in `differences`, and is checked to differ.
 """
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conformance import differences
-from tests.conformance.side_by_side import Pair, running_pair
+from tests.conformance.side_by_side import Pair, normal, running_pair
 from tests.harness.process import Kind, Member
 from tests.http.rawsocket import FORM_HEAD, put, request
 
@@ -58,13 +59,20 @@ PATHS = (
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO")
 
 
+def test_an_id_with_a_zero_in_front_is_no_difference_but_a_wrong_length_is() -> None:
+    def answer(own_id: bytes, length: int) -> str:
+        return normal(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, own_id))
+
+    assert answer(b"8e9e05c52164694d", 16) == answer(b"e9e05c52164694d", 15)
+    assert answer(b"8e9e05c52164694d", 16) != answer(b"e9e05c52164694d", 16)
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", METHODS)
 def test_faces_answer_alike(pair: Pair, method: str, path: str) -> None:
     data = request(method.encode(), path.encode())
     is_store = path == "/v2/stats/store" and method == "GET"
-    varies = is_store or "stats" in path or "members" in path or "machines" in path
-    ours, theirs = pair.ask(data, is_length_fixed=not varies or method != "GET")
+    ours, theirs = pair.ask(data)
     if is_store:  # how many reads came before depends on the order of the tests
         ours, theirs = (_without_numbers(text) for text in (ours, theirs))
     assert ours == theirs
@@ -79,7 +87,9 @@ def _without_numbers(text: str) -> str:
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
 def test_the_peer_port_answers_alike(pair: Pair, method: str, path: str) -> None:
     data = request(method.encode(), path.encode())
-    ours, theirs = pair.ask(data, is_peer=True, half_close=True, is_length_fixed=path != "/members")
+    ours, theirs = pair.ask(data, is_peer=True, half_close=True)
+    if (method, path) == ("HEAD", "/members"):  # the length of a list with the mark in it
+        ours, theirs = (re.sub(r"(?<=Length: )\d+", "<length>", text) for text in (ours, theirs))
     if (method, path) == ("GET", "/members"):
         assert differences.JOINERS_MARK in ours
         ours = ours.replace(differences.JOINERS_MARK, "")
