@@ -8,6 +8,7 @@ import asyncio
 import time
 import timeit
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from etcdpy.http import keys, wire
@@ -80,8 +81,33 @@ def parts() -> None:
     )
 
 
+def guard(backend: TreeBackend, headers: bytes) -> None:
+    """Turn auth on, with root's password checked already."""
+    for path, value in (
+        (b"/2/enabled", b"true"),
+        (b"/2/users/root", b'{"user":"root","password":"","roles":["root"]}'),
+    ):
+        backend.tree.set(path, value=value, now_ns=1)
+    user = backend.authority.store.find_user("root")
+    assert user is not None
+    backend.authority.remembered.add(headers, user)
+
+
 def whole() -> None:
-    backend = TreeBackend()
+    for name, authorization in (("", b""), (" with a password", b"Basic cm9vdDpwdw==")):
+        backend = TreeBackend()
+        lines = b""
+        if authorization:
+            guard(backend, authorization)
+            lines = b"Authorization: %b\r\n" % authorization
+        connection = connect(backend)
+        get, put = (data.replace(b"\r\n", b"\r\n" + lines, 1) for data in (GET, PUT))
+        connection.data_received(put)
+        microseconds(f"GET{name}, from bytes to answer", partial(connection.data_received, get))
+        microseconds(f"PUT{name}, applied at once", partial(connection.data_received, put))
+
+
+def connect(backend: TreeBackend) -> Connection:
     server = HttpServer(backend, CLIENT_ROUTES)
     server.outgoing = Outgoing(asyncio.get_running_loop(), backend.monitor.traffic)
     server.set_ready()
@@ -93,9 +119,7 @@ def whole() -> None:
         cors=wire.CORS,
     )
     connection.connection_made(NullTransport())
-    connection.data_received(PUT)
-    microseconds("GET, from its bytes to its answer", lambda: connection.data_received(GET))
-    microseconds("PUT, applied at once", lambda: connection.data_received(PUT))
+    return connection
 
 
 async def main() -> None:

@@ -212,8 +212,8 @@ class Authority:
         known = self.remembered.find(header)
         found = None
         if known is not None:
-            found = self.store.find_user(known.name)
-            if found == known:
+            found = self.store.find_again(known)
+            if found is known:
                 self.remembered.hits_count += 1
                 return known.user
             self.remembered.drop(header)

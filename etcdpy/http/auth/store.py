@@ -101,10 +101,14 @@ class AuthStore:
 
     def find_user(self, name: str) -> StoredUser | None:
         """Return a user, None if there is none of that name."""
-        file = self._find(_USERS, name)
-        if file is None:
-            return None
-        return StoredUser(name, file.modified_index, self._read_user(file.value))
+        return self._version(name, self._find(_USERS, name))
+
+    def find_again(self, known: StoredUser) -> StoredUser | None:
+        """Return a user as it is now, which is `known` itself unless it was changed."""
+        file = self._find(_USERS, known.name)
+        if file is not None and file.modified_index == known.modified_index:
+            return known
+        return self._version(known.name, file)
 
     def get_user(self, name: str) -> User:
         """Return a user.  Raises: AuthError."""
@@ -141,6 +145,11 @@ class AuthStore:
     def role_names(self) -> list[str]:
         """Return the names of all roles that are not hidden, in the order of their bytes."""
         return sorted([auth_rules.ROOT, *self._names(_ROLES)], key=_encode)
+
+    def _version(self, name: str, file: File | None) -> StoredUser | None:
+        if file is None:
+            return None
+        return StoredUser(name, file.modified_index, self._read_user(file.value))
 
     def _find(self, directory: bytes, name: str) -> File | None:
         path = self._path_of(directory, name)
