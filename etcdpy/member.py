@@ -283,7 +283,8 @@ class Member:
     def apply(self, entries: Sequence[Entry]) -> list[int]:
         """Apply committed entries; the driver's part."""
         refused = self._applications.apply(entries)
-        self._snapshotter.note_applied(entries[-1].index)
+        for part in (self._snapshotter, self._received):
+            part.note_applied(entries[-1].index)
         self._sweeper.look()
         return refused
 
@@ -295,6 +296,7 @@ class Member:
     def _snapshot_installed(self, meta: SnapshotMeta, tree: Tree) -> None:
         self._applications.replace(tree, meta.index)
         self._cluster.follow()
+        self._sweeper.look()
 
     def _soft_state_changed(self, state: SoftState) -> None:
         term = self._driver.status.term

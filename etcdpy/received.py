@@ -68,6 +68,12 @@ class ReceivedSnapshots:
         with self._storage.open_received(meta) as reader, collector_at_rest():
             return restore(reader.rows())
 
+    def note_applied(self, applied: int) -> None:
+        """Let go of a tree that the log has reached by itself: Raft does not take it any more."""
+        prepared = self._prepared
+        if prepared is not None and prepared[0].index <= applied:
+            self._prepared = None
+
     def write(self, hard_state: HardState, meta: SnapshotMeta) -> None:
         """Put the snapshot in the log's place.  Blocking, in the files' thread.
 

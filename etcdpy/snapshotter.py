@@ -75,7 +75,8 @@ class Snapshotter:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Wait for the snapshot going on."""
+        """Give up the snapshot going on, or wait for it once it is being written."""
+        self._is_on = False
         if self._task is not None:
             await self._task
 
@@ -106,7 +107,9 @@ class Snapshotter:
         log.info("start to snapshot (applied: %d, lastsnap: %d)", begun.index, last)
         capture = Capture(self._tree)
         try:
-            packer = await _pack_in_slices(capture)
+            packer = await self._pack_in_slices(capture)
+            if packer is None:
+                return  # the member stops
             # In one turn of the loop: the place of the rows is where the last one was taken.
             meta = driver.applied_meta()
             if meta is None or capture.is_void:
@@ -116,8 +119,6 @@ class Snapshotter:
             self.packing_durations.observe(time.perf_counter_ns() - began_ns)
         finally:
             capture.close()
-        # A quorum of others can have committed an entry whose frame is still being written here.
-        await driver.run_in_writer(lambda: None)
         await asyncio.to_thread(_write, storage, meta, blocks)
         storage.snapshot_saved(meta)
         self.durations.observe(time.perf_counter_ns() - began_ns)
@@ -130,6 +131,22 @@ class Snapshotter:
         await driver.run_in_writer(lambda: removed.extend(storage.purge()))
         for path in removed:
             purge_log.info("purged file %s successfully", path)
+
+    async def _pack_in_slices(self, capture: Capture) -> "_Packer | None":
+        """Pack the rows of a tree that goes on changing, a millisecond at a time.
+
+        None once this is to stop.
+        """
+        packer = _Packer()
+        due_s = time.perf_counter() + SLICE_S
+        for count, row in enumerate(capture.moving_rows(), 1):
+            packer.add(row)
+            if count % ROWS_PER_LOOK == 0 and time.perf_counter() >= due_s:
+                await asyncio.sleep(REST_S)
+                if not self._is_on:
+                    return None
+                due_s = time.perf_counter() + SLICE_S
+        return packer
 
 
 class _Packer:
@@ -160,18 +177,6 @@ class _Packer:
     def _end_block(self) -> None:
         self._blocks.append(PackedRows(len(self._parts), b"".join(self._parts)))
         self._parts, self._size = [], 0
-
-
-async def _pack_in_slices(capture: Capture) -> _Packer:
-    """Pack the rows of a tree that goes on changing, a millisecond at a time."""
-    packer = _Packer()
-    due_s = time.perf_counter() + SLICE_S
-    for count, row in enumerate(capture.moving_rows(), 1):
-        packer.add(row)
-        if count % ROWS_PER_LOOK == 0 and time.perf_counter() >= due_s:
-            await asyncio.sleep(REST_S)
-            due_s = time.perf_counter() + SLICE_S
-    return packer
 
 
 def _write(storage: RaftStorage, meta: SnapshotMeta, blocks: list[PackedRows]) -> None:

@@ -84,6 +84,14 @@ def test_the_tree_is_handed_over_once_log_and_disk_are_the_snapshots() -> None:
     assert (rig.storage.first_index(), rig.storage.last_index()) == (41, 40)
 
 
+def test_a_tree_that_raft_does_not_take_is_let_go_once_the_log_has_reached_it() -> None:
+    rig = Rig()
+    rig.receive(leaders_tree())
+    for applied, is_kept in ((META.index - 1, True), (META.index, False)):
+        rig.received.note_applied(applied)
+        assert (rig.received._prepared is not None) is is_kept
+
+
 def test_what_was_written_survives_a_crash_before_it_was_visible() -> None:
     rig = Rig()
     rig.receive(leaders_tree())

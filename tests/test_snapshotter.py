@@ -65,8 +65,13 @@ class Rig:
     async def take(self) -> SnapshotMeta:
         """Have a snapshot taken if one is due; return the newest one's place."""
         self.snapshotter.note_applied(10)
-        await self.snapshotter.stop()
+        await self.settle()
         return self.storage.snapshot_meta()
+
+    async def settle(self) -> None:
+        """Wait for the snapshot going on, if there is one."""
+        if self.snapshotter._task is not None:
+            await self.snapshotter._task
 
 
 def run(test: Callable[[Rig], Coroutine[None, None, None]]) -> None:
@@ -111,7 +116,7 @@ def test_one_is_due_after_more_than_the_count(applied: int, is_due: bool) -> Non
     async def test(rig: Rig) -> None:
         rig.driver.places = lambda: SnapshotMeta(applied, 1, CONF)
         rig.snapshotter.note_applied(applied)
-        await rig.snapshotter.stop()
+        await rig.settle()
         assert rig.storage.snapshot_meta().index == (applied if is_due else 0)
 
     run(test)
@@ -130,6 +135,27 @@ def test_none_is_taken_while_a_received_one_is_installed(asked_before: int) -> N
         assert (await rig.take()).index == 10  # the next one is none the worse for it
 
     run(test)
+
+
+def test_one_is_given_up_between_two_slices_when_the_member_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("etcdpy.snapshotter.SLICE_S", 0.0)
+
+    async def test() -> None:
+        rig = Rig()
+        for number in range(20 * ROWS_PER_LOOK):
+            rig.tree.set(b"/1/more/%d" % number, value=b"v", now_ns=0)
+        rig.snapshotter.note_applied(10)
+        began_s = asyncio.get_running_loop().time()
+        await asyncio.sleep(2.5 * REST_S)
+        await rig.snapshotter.stop()
+        assert asyncio.get_running_loop().time() - began_s == pytest.approx(3 * REST_S)
+        assert rig.storage.snapshot_meta() == SnapshotMeta()
+        assert rig.tree.journal is None
+        assert rig.fatal == []
+
+    run_virtual(test)
 
 
 def test_one_is_given_up_when_the_tree_became_another() -> None:

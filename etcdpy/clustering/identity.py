@@ -12,7 +12,7 @@ from collections.abc import Iterable
 def derive_member_id(peer_urls: Iterable[str], token: str) -> int:
     """Return the id of a founding member: SHA-1 over its sorted URLs and the cluster's token."""
     text = "".join(sorted(peer_urls)) + token
-    return _first_eight(text.encode())
+    return _first_eight(text.encode("utf-8", "surrogateescape"))
 
 
 def derive_cluster_id(member_ids: Iterable[int]) -> int:

@@ -153,7 +153,8 @@ class Driver:
         state, config = self._core.state, self._config
         count = len(self._proposals) + len(state.held)
         size_bytes = self._proposals_bytes + state.held_bytes + len(data)
-        # What is taken here is never dropped by the core, whose bounds are the same.
+        # The core has the same bounds, and drops of what is taken here only what finds no room
+        # beside that which others forward in the same turn.
         if count >= config.held_count_max or size_bytes > config.held_bytes_max or self._is_over:
             raise self._refusal()
         self._proposals.append(data)

@@ -65,7 +65,7 @@ def may_propose(state: State) -> bool:
 def append_change(state: State, data: bytes) -> None:
     """As leader, append the encoded change, unless it can never take effect."""
     assert may_propose(state)
-    if not _changed(state.conf, decode_conf_change(data)).voters:
+    if not changed(state.conf, decode_conf_change(data)).voters:
         state.counters.changes_refused += 1
         return
     replication.append_own(state, EntryKind.CONF_CHANGE, [data])
@@ -110,7 +110,7 @@ def hold_back(state: State, entries: list[Entry]) -> list[Entry]:
 def apply_change(state: State, change: ConfChange) -> None:
     """Put an applied change into effect."""
     before = state.conf
-    after = _changed(before, change)
+    after = changed(before, change)
     if after == before or not after.voters:
         return  # known already; or the last voter, without whom nothing could be decided again
     state.voters, state.learners = after
@@ -124,7 +124,7 @@ def apply_change(state: State, change: ConfChange) -> None:
         _settle_leader(state)
 
 
-def _changed(conf: ConfState, change: ConfChange) -> ConfState:
+def changed(conf: ConfState, change: ConfChange) -> ConfState:
     """Return what `change` makes of `conf`."""
     if change.kind == ConfChangeKind.UPDATE:
         return conf

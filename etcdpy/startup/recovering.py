@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from etcdpy.clustering.membership import change_to_add, change_to_remove
 from etcdpy.consensus.codec import decode_conf_change, encode_conf_change
+from etcdpy.consensus.membership import changed
 from etcdpy.consensus.messages import (
     ConfChange,
     ConfChangeKind,
@@ -92,20 +93,10 @@ def _is_removal_of(member_id: int, entry: Entry) -> bool:
 
 def _members_after(conf: ConfState, entries: Iterable[Entry]) -> ConfState:
     """Return who takes part after `entries`, if every change in them has its effect."""
-    voters, learners = set(conf.voters), set(conf.learners)
     for entry in entries:
-        if entry.kind != EntryKind.CONF_CHANGE:
-            continue
-        change = decode_conf_change(entry.data)
-        if change.kind == ConfChangeKind.UPDATE:
-            continue
-        voters.discard(change.member_id)
-        learners.discard(change.member_id)
-        if change.kind == ConfChangeKind.ADD_VOTER:
-            voters.add(change.member_id)
-        elif change.kind == ConfChangeKind.ADD_LEARNER:
-            learners.add(change.member_id)
-    return ConfState(tuple(sorted(voters)), tuple(sorted(learners)))
+        if entry.kind == EntryKind.CONF_CHANGE:
+            conf = changed(conf, decode_conf_change(entry.data))
+    return conf
 
 
 def _changes_to_one(conf: ConfState, member_id: int) -> list[ConfChange]:

@@ -130,10 +130,8 @@ class Storage(Generic[E, H, M]):
         notes = [*listing.notes, *scanned.notes]
         if scanned.tail.cut:
             notes.append(scanned.tail.cut)
-        notes += snapshots.settle(listing.leftovers, choice.skipped)
-        if choice.found is not None and choice.found.is_received:
-            snapshots.adopt(choice.meta)
         end = choice.log.end
+        # First: a frame that was read may not be durable yet, and what follows relies on it.
         wal = Wal.resume(
             files,
             data_dir.wal_path,
@@ -142,6 +140,9 @@ class Storage(Generic[E, H, M]):
             segment_bytes=limits.segment_bytes,
             ahead_bytes=limits.ahead_bytes,
         )
+        notes += snapshots.settle(listing.leftovers, choice.skipped)
+        if choice.found is not None and choice.found.is_received:
+            snapshots.adopt(choice.meta)
         storage = cls._resumed(wal, snapshots, choice, shapes, limits)
         rows = _rows(snapshots, choice)
         return Recovered(storage, scanned.segments[-1].head.metadata, rows, tuple(notes))
@@ -255,9 +256,7 @@ class Storage(Generic[E, H, M]):
     def begin_snapshot(self, meta: M) -> SnapshotWriter:
         """Begin a snapshot of the state after `meta.index`.  Blocking.
 
-        That entry must be durable here: a leader may commit and apply an entry before its own
-        disk has it, and must then wait for it.
-        Raises: FatalError if it is not, or if the disk refused.
+        Raises: FatalError if that entry is not durable here, or if the disk refused.
         """
         if meta[0] > self._wal.end.index:
             raise FatalError(

@@ -16,6 +16,8 @@ from etcdpy.tree.tree import Tree
 
 #: So few changes are left for the end, when the tree must stand still: a millisecond's.
 CHANGES_LEFT_MAX = 200
+#: So many events of the journal are looked at before the first row of them is told.
+CHANGES_AT_ONCE_MAX = 1_000
 
 _REMOVALS = (DELETE, COMPARE_AND_DELETE, EXPIRE)
 
@@ -72,7 +74,8 @@ class Capture:
 
     def last_rows(self) -> Iterator[Row]:
         """Yield the changes that are left, the events and the end; the tree must stand still."""
-        yield from self._changes()
+        while self._journal:
+            yield from self._changes()
         history = self._tree.history
         for event in history:
             prev = None if event.prev_node is None else _flat(event.prev_node)
@@ -80,13 +83,13 @@ class Capture:
         yield (END, self._node_count, self._change_count, len(history))
 
     def _changes(self) -> Iterator[Row]:
-        """Yield what is now at each path of the journal, which begins anew.
+        """Yield what is now at each path of the journal's first events, and take them out.
 
         Removals come first: what a directory held before it was removed must not come back with
         it.  A directory may have been made on the way to a path, so all above it are told too.
         """
-        events = self._journal
-        self._journal = self._tree.journal = []
+        events = self._journal[:CHANGES_AT_ONCE_MAX]
+        del self._journal[:CHANGES_AT_ONCE_MAX]
         removed = {event.node.key for event in events if event.action in _REMOVALS}
         for path in sorted(removed):
             self._change_count += 1

@@ -11,8 +11,10 @@ from typing import NamedTuple, Protocol
 from etcdpy.tree.event import Event, NodeView
 from etcdpy.tree.node import Node
 
-#: Notes kept at once, 250 bytes each without the values, before the oldest picture is given up.
-NOTES_MAX = 1_000_000
+#: What a note takes without the value, and the nodes of a removed directory that wait with it.
+NOTE_BYTES = 250
+#: What is kept at once before the oldest picture is given up.
+NOTES_BYTES_MAX = 1_000_000 * NOTE_BYTES
 
 
 class Reader(Protocol):
@@ -69,22 +71,28 @@ class Notes:
     `is_wanted` is the writer's sign that there are any.
     """
 
-    __slots__ = ("_newest", "_note_count", "_open", "is_wanted")
+    __slots__ = ("_newest", "_noted_bytes", "_open", "is_wanted")
 
     def __init__(self) -> None:
         self.is_wanted = False
-        self._open: dict[Reader, int] = {}  # to the number of notes before it; oldest first
+        # To its index, and to what was noted before it; oldest first.
+        self._open: dict[Reader, tuple[int, int]] = {}
         self._newest = Layer(0)
-        self._note_count = 0
+        self._noted_bytes = 0
 
     def open(self, picture: Reader, index: int) -> Layer:
         """Begin a picture of the tree at `index`; returns its first layer."""
         layer = Layer(index)
         self._newest.next = layer
         self._newest = layer
-        self._open[picture] = self._note_count
+        self._open[picture] = index, self._noted_bytes
         self.is_wanted = True
         return layer
+
+    @property
+    def oldest_index(self) -> int | None:
+        """Where the tree was when the oldest open picture was taken, None without one."""
+        return next(iter(self._open.values()))[0] if self._open else None
 
     def close(self, picture: Reader) -> None:
         """End a picture; harmless when it has ended already."""
@@ -95,11 +103,14 @@ class Notes:
 
     def add(self, event: Event, removed: Node | None) -> None:
         """Remember what `event` has replaced, and `removed`, the node that it has taken away."""
-        is_directory = removed is not None and removed.children is not None
-        if not self._newest.add(event, removed if is_directory else None):
-            return
-        self._note_count += 1
-        oldest, before = next(iter(self._open.items()))
-        if self._note_count - before > NOTES_MAX:
+        if removed is not None and removed.children is None:
+            removed = None
+        if self._newest.add(event, removed):
+            assert event.prev_node is not None
+            self._noted_bytes += NOTE_BYTES + len(event.prev_node.value or b"")
+        if removed is not None and removed.children:  # they are kept, be they shown or not
+            self._noted_bytes += NOTE_BYTES * len(removed.children)
+        oldest, (_, before_bytes) = next(iter(self._open.items()))
+        if self._noted_bytes - before_bytes > NOTES_BYTES_MAX:
             oldest.is_void = True
             self.close(oldest)

@@ -185,6 +185,9 @@ class Restorer:
             return
         if parent is None or parent.children is None:
             raise ValueError(f"the node at {path!r} has no parent")
+        former = parent.children.get(name)
+        if row[2] is not None and former is not None and former.children is not None:
+            self._remove(parent.children, name, above)  # that it was is told only later
         if above[:1] == [KEYS_NAME]:
             self._count_placed(parent.children.get(name), name, row)
         self._place(parent.children, name, row)
@@ -192,7 +195,7 @@ class Restorer:
     def _remove(self, siblings: dict[bytes, Node], name: bytes, above: list[bytes]) -> None:
         node = siblings.pop(name, None)
         if node is not None and above[:1] == [KEYS_NAME]:
-            self._usage.remove(name, node)
+            self._usage.remove(name, node, self._tree.index)
 
     def _count_placed(self, former: Node | None, name: bytes, row: Sequence[Any]) -> None:
         if former is None:

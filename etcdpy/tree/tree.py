@@ -433,7 +433,7 @@ class Tree:
         if node.children and (self.hub.count or self.expiry):
             forget_below(node, event, self.expiry, self.hub)
         if names[0] == KEYS_NAME:
-            self.usage.remove(names[-1], node)  # last: what was below is not there any more
+            self.usage.remove(names[-1], node, index)  # last: what was below is not there any more
         if self.hub.count:
             self.hub.notify_removed(path, event)
         return self._publish(event, node)

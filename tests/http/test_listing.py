@@ -148,7 +148,7 @@ def test_a_slow_client_sees_one_index_and_others_go_on(server: ServerThread) -> 
 def test_a_client_that_reads_more_slowly_than_keys_change_is_cut(
     server: ServerThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notes, "NOTES_MAX", 100)
+    monkeypatch.setattr(notes, "NOTES_BYTES_MAX", 100 * notes.NOTE_BYTES)
     with small_buffer(server.port) as sock:
         sock.sendall(request(target=TARGET))
         taken = sock.recv(2_000)

@@ -93,6 +93,23 @@ def test_power_loss_during_recovery_too(operation: int) -> None:
 
 
 @pytest.mark.parametrize("operation", range(operation_total()))
+def test_power_loss_in_the_recovery_after_a_kill(operation: int) -> None:
+    """What the restart has found in the system's memory only is lost with what followed from it."""
+    for second in range(operation % 4, 60, 4):
+        member = Member(simulated(operation))
+        crash_in(member, operation)
+        member.files.kill()
+        again = restarted(member, member.files)
+        again.files.crash_at = again.files.operation_count + second
+        try:
+            again.start()
+        except SimulatedCrash:
+            check(again, again.files.crash(0.0))
+        else:
+            break
+
+
+@pytest.mark.parametrize("operation", range(operation_total()))
 def test_refused_operation_ends_the_member_and_loses_nothing(operation: int) -> None:
     files = simulated(operation)
     member = Member(files)

@@ -65,6 +65,16 @@ def test_compaction_gives_memory_back_a_slice_at_a_time() -> None:
     assert log._entries == entries(count + 1, count + 5)
 
 
+@pytest.mark.parametrize("batch", [1, RELEASE_COUNT, 3 * RELEASE_COUNT])
+def test_the_memory_that_waits_shrinks_however_large_the_batches_are(batch: int) -> None:
+    log = view()
+    for _ in range(60):
+        first = log.last_index + 1
+        log.extend(entries(first, first + batch - 1))
+        log.compact(log.last_index - batch)
+    assert len(log._entries) <= 6 * max(batch, RELEASE_COUNT)
+
+
 def test_the_log_begins_anew_after_an_installed_snapshot() -> None:
     log = view(0, 5)
     log.restart(20, 3)

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from etcdpy.errors import EtcdError
-from etcdpy.tree.capture import CHANGES_LEFT_MAX, Capture, rows
+from etcdpy.tree.capture import CHANGES_AT_ONCE_MAX, CHANGES_LEFT_MAX, Capture, rows
 from etcdpy.tree.replacement import replace_state
 from etcdpy.tree.snapshot import FORMAT_VERSION, Restorer, RowKind, restore
 from etcdpy.tree.tree import Tree
@@ -108,6 +108,45 @@ def test_little_is_left_for_the_end_however_much_has_changed() -> None:
     left = [row for row in capture.last_rows() if row[0] == RowKind.PLACED]
     capture.close()
     assert len(left) <= CHANGES_LEFT_MAX + 1  # and the directory above them
+
+
+def test_a_long_journal_is_told_a_little_at_a_time() -> None:
+    tree = Tree()
+    tree.set(b"/1/a", now_ns=NOW_NS)
+    capture = Capture(tree)
+    moving = capture.moving_rows()
+    next(moving)
+    for number in range(5 * CHANGES_AT_ONCE_MAX):
+        tree.set(b"/1/%d" % number, now_ns=NOW_NS)
+    while next(moving)[0] == RowKind.NODE:
+        pass
+    assert tree.journal is not None
+    assert len(tree.journal) == 4 * CHANGES_AT_ONCE_MAX
+    capture.close()
+
+
+def test_a_file_in_the_place_of_a_directory_takes_what_was_below_it() -> None:
+    """The directory is removed after its turn in the journal, so that its removal comes later."""
+    tree = Tree()
+    for number in range(CHANGES_LEFT_MAX):
+        tree.set(b"/1/d/%d" % number, value=b"v", now_ns=NOW_NS)
+    capture = Capture(tree)
+    taken = []
+    moving = capture.moving_rows()
+    for row in moving:  # all nodes
+        taken.append(row)
+        if len(taken) == tree.usage.keys + 2:
+            break
+    for number in range(CHANGES_LEFT_MAX + 1):
+        tree.set(b"/1/d/%d" % number, value=b"w", now_ns=NOW_NS)
+    taken.append(next(moving))  # the journal has begun anew
+    tree.delete(b"/1/d", is_dir=True, is_recursive=True, now_ns=NOW_NS)
+    tree.set(b"/1/d", value=b"file", now_ns=NOW_NS)
+    taken.extend(moving)
+    restored = restore([capture.header(), *taken, *capture.last_rows()])
+    capture.close()
+    assert restored.digest() == tree.digest()
+    assert (restored.usage.keys, restored.usage.size_bytes) == (1, len(b"d" + b"file"))
 
 
 def test_a_capture_is_void_once_another_state_was_put_into_the_tree() -> None:

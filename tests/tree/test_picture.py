@@ -117,7 +117,7 @@ def test_many_names_are_sorted_in_runs() -> None:
 def test_the_oldest_picture_is_given_up_when_too_much_has_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(notes, "NOTES_MAX", 10)
+    monkeypatch.setattr(notes, "NOTES_BYTES_MAX", 10 * (notes.NOTE_BYTES + len(b"old")))
     tree = Tree()
     for number in range(20):
         tree.set(b"/1/k%d" % number, value=b"old", now_ns=0)
@@ -133,6 +133,24 @@ def test_the_oldest_picture_is_given_up_when_too_much_has_changed(
     assert values.count(b"new") == 5
     second.close()
     assert not tree.notes.is_wanted
+
+
+def test_large_values_and_wide_directories_are_noted_at_their_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notes, "NOTES_BYTES_MAX", 100_000)
+    tree = Tree()
+    tree.set(b"/1/large", value=b"v" * 100_000, now_ns=0)
+    first = Picture(tree, b"/1", is_recursive=True, is_sorted=False, now_ns=0)
+    tree.set(b"/1/large", value=b"small", now_ns=0)
+    assert first.is_void
+    second = Picture(tree, b"/1", is_recursive=True, is_sorted=False, now_ns=0)
+    for number in range(100_000 // notes.NOTE_BYTES):
+        tree.set(b"/1/d/%d" % number, value=b"v", now_ns=0)
+    assert not second.is_void
+    tree.delete(b"/1/d", is_dir=True, is_recursive=True, now_ns=0)
+    tree.set(b"/1/large", value=b"last", now_ns=0)
+    assert second.is_void
 
 
 @pytest.mark.parametrize(("nodes_max", "is_recursive"), [(3, True), (1, False)])

@@ -60,6 +60,30 @@ def test_what_a_removed_directory_held_is_swept_in_slices(is_deep: bool) -> None
     assert used(tree) == (1, len(b"left" + b"!"))
 
 
+def test_debris_waits_only_for_pictures_that_were_taken_before() -> None:
+    tree = Tree()
+
+    def remove_and_take() -> Picture:
+        for number in range(3):
+            put(tree, b"/1/d/%d" % number)
+        picture = Picture(tree, b"/1", is_recursive=True, is_sorted=False, now_ns=0)
+        delete(tree, b"/1/d")
+        return picture
+
+    before = remove_and_take()
+    full = tree.usage.keys
+    for _ in range(5):  # there is always one open, and never one for long
+        after = remove_and_take()
+        before.close()
+        tree.usage.sweep(1_000)
+        assert tree.usage.keys <= full
+        before = after
+    before.close()
+    tree.usage.sweep(1_000)
+    assert used(tree) == (0, 0)
+    assert not tree.usage.has_debris
+
+
 def test_a_little_directory_leaves_no_debris() -> None:
     tree = Tree()
     for number in range(usage.SWEPT_AT_ONCE):
