@@ -28,6 +28,7 @@ class Pair:
         self.client.other, self.member.other = self.member, self.client
         self._on_client = on_client
         self._on_end = on_end
+        self._is_ended = False
 
     def made(self, side: "_Side") -> None:
         """Take note that a side is connected."""
@@ -40,7 +41,10 @@ class Pair:
 
     def lost(self, side: "_Side") -> None:
         """Take note that a side is gone: the other has what was meant for it, and ends."""
+        if self._is_ended:
+            return  # a member that came when its client had gone
         if side.other.is_lost or not side.other.is_connected:
+            self._is_ended = True
             self._on_end(self)
         elif side.is_broken:
             side.other.transport.abort()

@@ -291,6 +291,16 @@ def test_a_member_that_comes_too_late_is_let_go(pair: pairs.Pair) -> None:
     assert connect(pair.member).calls[-1] == "abort"
 
 
+def test_a_pair_ends_once_even_if_its_member_comes_too_late() -> None:
+    ended: list[pairs.Pair] = []
+    pair = pairs.Pair(lambda _: None, ended.append)
+    connect(pair.client)
+    pair.client.connection_lost(None)
+    connect(pair.member)
+    pair.member.connection_lost(None)
+    assert ended == [pair]
+
+
 def test_a_client_that_never_reads_its_rest_is_cut(
     pair: pairs.Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
