@@ -19,6 +19,7 @@ import uvloop
 from etcdpy.collector import collect_seldom
 from etcdpy.errors import ConfigError
 from etcdpy.http.access import Access
+from etcdpy.http.limits import Limits
 from etcdpy.logs import NOTICE
 from etcdpy.metrics.exposition import Exposition
 from etcdpy.metrics.proxy import PROXY_FAMILIES
@@ -182,7 +183,14 @@ def make_server(config: Config, members: Members, connections_max: int) -> Proxy
         render_metrics=render_metrics,
         endpoints=lambda: [endpoint.url for endpoint in members.available()],
     )
-    server = ProxyServer(routing, members, connections_max, is_coalescing=config.proxy_coalesce)
+    limits = Limits(
+        head_s=config.head_timeout_ms / _MS_PER_S or None,
+        body_s=config.body_timeout_ms / _MS_PER_S or None,
+        send_s=config.send_timeout_ms / _MS_PER_S or None,
+    )
+    server = ProxyServer(
+        routing, members, connections_max, limits, is_coalescing=config.proxy_coalesce
+    )
     return server
 
 

@@ -235,6 +235,20 @@ class Acceptor:
                 self._loop.remove_reader(accepted)
 
 
+def host_of(address: object) -> str:
+    """Return the host of a socket's address, empty for a unix socket.
+
+    An IPv4 address in IPv6's clothes is IPv4.
+    """
+    if not isinstance(address, tuple):
+        return ""
+    host = str(address[0])
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return host
+
+
 def _keep_alive(accepted: socket.socket) -> None:
     """Have the system find out when the client is gone."""
     if accepted.family in (socket.AF_INET, socket.AF_INET6):
@@ -252,14 +266,10 @@ class _Source:
 
     @staticmethod
     def of(address: object) -> "_Source":
-        """Return it from what `accept` tells; an IPv4 address in IPv6's clothes is IPv4."""
-        if not isinstance(address, tuple):
-            return _Source()
-        host = str(address[0])
-        ip = ipaddress.ip_address(host.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            host = str(ip.ipv4_mapped)
-        return _Source(host, int(address[1]))
+        """Return it from what `accept` tells."""
+        return (
+            _Source(host_of(address), int(address[1])) if isinstance(address, tuple) else _Source()
+        )
 
     def __str__(self) -> str:
         """Return it as etcd's log shows it."""

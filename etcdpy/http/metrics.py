@@ -15,12 +15,16 @@ _GZIP_LEVEL = 1
 
 
 async def get_metrics(backend: Backend, request: Request) -> Response:
-    """Answer /metrics, compressed where the client understands it."""
-    body = backend.monitor.render_metrics()
-    if is_gzip_accepted(request.accept_encoding):
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        return Response(200, b"Content-Encoding: gzip\r\n" + CONTENT_TYPE, body)
-    return Response(200, CONTENT_TYPE, body)
+    """Answer /metrics."""
+    return show(backend.monitor.render_metrics(), request.accept_encoding)
+
+
+def show(text: bytes, accept_encoding: str) -> Response:
+    """Return the answer that shows rendered metrics, compressed where the client understands it."""
+    if is_gzip_accepted(accept_encoding):
+        packed = gzip.compress(text, _GZIP_LEVEL, mtime=0)
+        return Response(200, b"Content-Encoding: gzip\r\n" + CONTENT_TYPE, packed)
+    return Response(200, CONTENT_TYPE, text)
 
 
 def is_gzip_accepted(accept_encoding: str) -> bool:

@@ -76,6 +76,13 @@ _QUEUES = (
     Family("etcdpy_store_index", _GAUGE, "The store's index, as X-Etcd-Index shows it."),
 )
 
+#: A proxy has it too.
+LIMIT_REACHED = Family(
+    "etcdpy_limit_reached_total",
+    _COUNTER,
+    "Times that somebody was refused, cut off or kept waiting because of it.",
+    ("flag",),
+)
 _LIMITS = (
     Family("etcdpy_store_keys", _GAUGE, "Keys and directories of clients."),
     Family("etcdpy_store_bytes", _GAUGE, "Bytes of their names and values."),
@@ -86,12 +93,7 @@ _LIMITS = (
         " not there.",
         ("flag",),
     ),
-    Family(
-        "etcdpy_limit_reached_total",
-        _COUNTER,
-        "Times that somebody was refused, cut off or kept waiting because of it.",
-        ("flag",),
-    ),
+    LIMIT_REACHED,
     Family(
         "etcdpy_quota_exceeded",
         _GAUGE,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from etcdpy.metrics.etcd import HTTP_BUCKETS, PROCESS
 from etcdpy.metrics.exposition import Family, Kind
+from etcdpy.metrics.own import LIMIT_REACHED
 
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -59,6 +60,7 @@ _OWN = (
         _COUNTER,
         "Clients' watches that were cut since events may be missing.",
     ),
+    LIMIT_REACHED,
 )
 #: All families of a proxy by name.
 PROXY_FAMILIES: Mapping[str, Family] = {f.name: f for f in (*_ETCD, *_OWN, *PROCESS)}

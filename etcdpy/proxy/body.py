@@ -16,28 +16,28 @@ class Body:
     """A body that is being received; it `is_over` when nothing more of it comes."""
 
     __slots__ = (
-        "_hold",
         "_is_dropped",
-        "_is_held",
+        "_on_room",
         "_parts",
         "_waiter",
         "fault",
         "held_bytes",
+        "is_held",
         "is_over",
         "is_waited_for",
         "left",
     )
 
-    def __init__(self, left: int, hold: Callable[[bool], None], *, is_waited_for: bool) -> None:
-        """`left` bytes will come, -1 if nobody knows; `hold` stops and restarts the client.
+    def __init__(self, left: int, on_room: Callable[[], None], *, is_waited_for: bool) -> None:
+        """`left` bytes will come, -1 if nobody knows; `on_room` is called when `is_held` ends.
 
         `is_waited_for` says that the client waits until it is asked for the body.
         """
-        self._hold = hold
+        self._on_room = on_room
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
-        self._is_held = False
         self._is_dropped = False
+        self.is_held = False  # so much waits to be taken that the client has to wait
         self.held_bytes = 0
         self.left = left
         self.is_over = False
@@ -58,9 +58,7 @@ class Body:
             return
         self._parts.append(data)
         self.held_bytes += len(data)
-        if self.held_bytes > HELD_BYTES_MAX and not self._is_held:
-            self._is_held = True
-            self._hold(True)
+        self.is_held = self.held_bytes > HELD_BYTES_MAX
         self._wake()
 
     def end(self, fault: bytes = b"") -> None:
@@ -79,9 +77,9 @@ class Body:
         data = b"".join(self._parts)
         self._parts.clear()
         self.held_bytes = 0
-        if self._is_held:
-            self._is_held = False
-            self._hold(False)
+        if self.is_held:
+            self.is_held = False
+            self._on_room()
         return data
 
     async def gathered(self) -> bool:

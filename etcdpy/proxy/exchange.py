@@ -20,6 +20,7 @@ class Connection(Protocol):
     """What an exchange needs of the connection that it came on."""
 
     is_half_closed: bool
+    is_writing_paused: bool
     client_host: str
 
     def date(self) -> bytes:
@@ -74,6 +75,11 @@ class Exchange:
     def is_half_closed(self) -> bool:
         """Whether the client sends nothing more."""
         return self._connection.is_half_closed
+
+    @property
+    def is_writing_paused(self) -> bool:
+        """Whether the client does not read at the moment."""
+        return self._connection.is_writing_paused
 
     @property
     def client_host(self) -> str:

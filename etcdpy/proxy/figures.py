@@ -7,6 +7,7 @@ Source: spec/observability.md section 4; the real proxy's `/metrics`.
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from etcdpy.http.limits import Reached
 from etcdpy.metrics.etcd import HTTP_BUCKETS
 from etcdpy.metrics.exposition import Histogram
 
@@ -14,6 +15,16 @@ ZERO_ENDPOINTS = "zero_endpoints"
 FAILED_SENDING = "failed_sending_request"
 FAILED_GETTING = "failed_getting_response"
 CROWDED = "too_many_requests"
+#: The methods that have a name among the figures; clients may make up others without end.
+_METHODS = frozenset(
+    ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE")
+)
+_OTHER = "other"
+
+
+def label_of(method: str) -> str:
+    """Return what a request's method is counted under."""
+    return method if method in _METHODS else _OTHER
 
 
 @dataclass(slots=True)
@@ -31,3 +42,4 @@ class Figures:
     shared_events_count: int = 0  # events that members told shared watches
     shared_told_count: int = 0  # events that clients were told from these
     shared_cut_count: int = 0  # watches that were cut since an event may be missing
+    reached: Reached = field(default_factory=Reached)  # time-outs of clients

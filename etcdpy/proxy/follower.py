@@ -17,19 +17,33 @@ from etcdpy.proxy.sharing import SharedWatch, Told
 class Follower:
     """A watch from `position` on, 0 for from now on; the holder of its client's request."""
 
-    __slots__ = ("_exchange", "_on_leave", "home", "is_gone", "is_paused", "is_stream", "position")
+    __slots__ = (
+        "_exchange",
+        "_on_leave",
+        "_relay",
+        "home",
+        "is_gone",
+        "is_paused",
+        "is_stream",
+        "position",
+    )
 
     def __init__(
         self,
         exchange: Exchange,
         position: int,
         on_leave: Callable[["Follower"], None],
+        relay: Callable[[Exchange], None],
         *,
         is_stream: bool,
     ) -> None:
-        """`on_leave` is called when the client has left before its answer had ended."""
+        """`on_leave` is called when the client has left before its answer had ended.
+
+        `relay` carries a request to a member.
+        """
         self._exchange = exchange
         self._on_leave = on_leave
+        self._relay = relay
         self.position = position
         self.is_stream = is_stream
         self.is_paused = False
@@ -88,14 +102,14 @@ class Follower:
             self._on_leave(self)
 
     def half_close(self) -> None:
-        """End the answer properly if it has begun."""
+        """End the answer properly if it has begun, else have a member give what there is."""
         has_begun = self.home is not None
         self.leave()
         if has_begun:
             self._exchange.write(wire.LAST_CHUNK)
             self._exchange.finish(is_kept=False)
         else:
-            self._exchange.cut()
+            self._relay(self._exchange)
 
     def pause(self) -> None:
         """Be told nothing for now."""

@@ -18,7 +18,7 @@ from etcdpy.proxy.answers import AnswerHead
 from etcdpy.proxy.body import Body
 from etcdpy.proxy.director import Endpoint
 from etcdpy.proxy.exchange import Exchange
-from etcdpy.proxy.figures import CROWDED, FAILED_GETTING, FAILED_SENDING, ZERO_ENDPOINTS
+from etcdpy.proxy.figures import CROWDED, FAILED_GETTING, FAILED_SENDING, ZERO_ENDPOINTS, label_of
 from etcdpy.proxy.forwarding import Outgoing
 from etcdpy.proxy.members import Members
 from etcdpy.proxy.routing import is_watch
@@ -46,10 +46,13 @@ class Relay:
         self._members = members
         self._method = exchange.head.method
         self._is_watch = is_watch(exchange.head)
+        self._label = label_of(self._method)
         self._connection: UpstreamConnection | None = None
         self._is_body_sent = False  # some of a body that is not kept: it can't be sent again
+        self._is_all_sent = False  # the member has the whole request
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_chunked = False
+        self._is_endless = False  # a watch: the answer has begun, and has no end of its own
         self._is_kept = False
         self._task = asyncio.ensure_future(self._run())
         exchange.holder = self
@@ -69,15 +72,9 @@ class Relay:
         self._task.cancel()
 
     def half_close(self) -> None:
-        """End a watch, properly if it has begun; whatever else was asked is still answered."""
-        if not self._is_watch:
-            return
-        if self._is_chunked:
-            self._exchange.write(wire.LAST_CHUNK)
-            self._exchange.finish(is_kept=False)
-        else:
-            self._exchange.cut()
-        self._task.cancel()
+        """End a watch as soon as it has begun; whatever else was asked is still answered."""
+        if self._is_endless:
+            self.end(is_whole=True)
 
     def pause(self) -> None:
         """Have the member wait for the client."""
@@ -97,12 +94,11 @@ class Relay:
         except _BrokenBodyError as error:
             self._refuse(500, f"failed to read request body: {error.fault.decode('latin-1')}")
         except CrowdedError:
-            self._members.figures.dropped[self._method, CROWDED] += 1
+            self._members.figures.dropped[self._label, CROWDED] += 1
             self._refuse(503, "too many requests at once")
         finally:
-            connection = self._connection
-            if connection is not None and not connection.is_reusable:
-                connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     async def _carry(self) -> None:
         exchange, members = self._exchange, self._members
@@ -113,7 +109,7 @@ class Relay:
             data = body.take()
         endpoints = members.available()
         if not endpoints:
-            members.figures.dropped[self._method, ZERO_ENDPOINTS] += 1
+            members.figures.dropped[self._label, ZERO_ENDPOINTS] += 1
             self._refuse(503, "zero endpoints currently available")
             return
         request = forwarding.outgoing(exchange.head, exchange.client_host)
@@ -122,17 +118,17 @@ class Relay:
             try:
                 answer = await self._ask(endpoint, request, data)
             except UpstreamError as error:
-                members.figures.dropped[self._method, FAILED_SENDING] += 1
+                members.figures.dropped[self._label, FAILED_SENDING] += 1
                 members.fail(endpoint, str(error))
                 if self._is_body_sent or (error.is_sent and self._method not in _HARMLESS):
                     break
                 continue
             took_ns = time.perf_counter_ns() - began_ns
-            members.figures.handled[self._method, answer.status] += 1
-            members.figures.durations[self._method].observe(took_ns)
+            members.figures.handled[self._label, answer.status] += 1
+            members.figures.durations[self._label].observe(took_ns)
             await self._return(endpoint, answer)
             return
-        members.figures.dropped[self._method, FAILED_GETTING] += 1
+        members.figures.dropped[self._label, FAILED_GETTING] += 1
         self._refuse(502, f"unable to get response from {len(endpoints)} endpoint(s)")
 
     async def _ask(self, endpoint: Endpoint, request: Outgoing, data: bytes) -> AnswerHead:
@@ -155,14 +151,15 @@ class Relay:
         """Raises: UpstreamError."""
         self._connection = connection
         body = self._exchange.body
-        size = len(data)
-        if body is not None and not body.is_taken:
+        size, is_whole = len(data), body is None or body.is_taken
+        if body is not None and not is_whole:
             size = CHUNKED if body.left < 0 else size + body.held_bytes + body.left
         connection.begin(is_for_head=self._method == "HEAD")
         head = request.head(endpoint.host, size)
         first = wire.chunk(data) if size == CHUNKED and data else data
         await connection.send(head + first)
-        if body is not None and not body.is_taken:
+        self._is_all_sent = is_whole
+        if body is not None and not is_whole:
             self._is_body_sent = True
             await self._send_rest(connection, body, is_chunked=size == CHUNKED)
         return await connection.head()
@@ -184,6 +181,7 @@ class Relay:
             if is_over:
                 if is_chunked:
                     await connection.send(wire.LAST_CHUNK)
+                self._is_all_sent = True
                 return
 
     # The way back
@@ -200,30 +198,34 @@ class Relay:
         self._is_kept = framing.is_keep_alive
         is_bodiless = forwarding.is_bodiless(answer, framing)
         self._is_chunked = not (framing.is_http10 or forwarding.is_framed(answer) or is_bodiless)
+        self._is_endless = self._is_watch and not (forwarding.is_framed(answer) or is_bodiless)
         exchange.write(forwarding.answer_head(answer, framing, exchange.date, exchange.cors))
-        if exchange.is_half_closed and self._is_watch and self._is_chunked:
-            exchange.write(wire.LAST_CHUNK)
-            exchange.finish(is_kept=False)
-            return
         connection.deliver_to(self)
+        if exchange.is_writing_paused:  # perhaps since the head was written
+            connection.pause()
+        if exchange.is_half_closed:
+            self.half_close()
         await self._over
-        self._connection = None
-        self._members.upstream.release(endpoint.url, connection)
+        if self._is_all_sent:
+            self._connection = None
+            self._members.upstream.release(endpoint.url, connection)
 
     def take(self, data: bytes) -> None:
         """Hand on a part of the body."""
-        self._exchange.write(wire.chunk(data) if self._is_chunked else data)
+        if not self._over.done():
+            self._exchange.write(wire.chunk(data) if self._is_chunked else data)
 
     def end(self, is_whole: bool) -> None:
-        """End the client's answer as the member's has ended."""
+        """End the client's answer, once, as the member's has ended."""
+        if self._over.done():
+            return
+        self._over.set_result(None)
         if is_whole:
             if self._is_chunked:
                 self._exchange.write(wire.LAST_CHUNK)
             self._exchange.finish(is_kept=self._is_kept)
         else:
             self._exchange.cut()
-        if not self._over.done():
-            self._over.set_result(None)
 
     def _refuse(self, status: int, words: str) -> None:
         log.info("%s", words)

@@ -5,22 +5,18 @@ but GET, and then come the checks that a member makes before it looks at any key
 Source: spec/cluster.md section 9; the real proxy.
 """
 
-import gzip
 import json
 from collections.abc import Callable, Iterable
 
-from etcdpy.http import target, wire
+from etcdpy.http import metrics, target, wire
 from etcdpy.http.access import Access
 from etcdpy.http.heads import Head
-from etcdpy.http.metrics import is_gzip_accepted
 from etcdpy.http.routes import answer_asterisk, redirect
 from etcdpy.http.wire import Response
-from etcdpy.metrics.exposition import CONTENT_TYPE
 
 METRICS = b"/metrics"
 CONFIG = b"/v2/config/local/proxy"
 _KEYS = b"/v2/keys/"
-_GZIP_LEVEL = 1
 _NOT_IMPLEMENTED = Response(501, is_bare=True)
 _OPTIONS = Response(200)
 
@@ -71,12 +67,8 @@ class Routing:
         return self._answer_config(head) if path == CONFIG else None
 
     def _answer_metrics(self, head: Head) -> Response:
-        body = self._render_metrics()
-        headers = CONTENT_TYPE
-        if is_gzip_accepted(head.fields.headers.get("Accept-Encoding", "")):
-            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-            headers = b"Content-Encoding: gzip\r\n" + headers
-        return Response(200, headers, body, is_bare=True)
+        accepted = head.fields.headers.get("Accept-Encoding", "")
+        return metrics.show(self._render_metrics(), accepted)._replace(is_bare=True)
 
     def _answer_config(self, head: Head) -> Response:
         if head.method != "GET":

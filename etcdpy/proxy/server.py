@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from etcdpy.http import wire
 from etcdpy.http.acceptor import Acceptor, Arrival, Listener
 from etcdpy.http.heads import HeadReader
+from etcdpy.http.limits import Limits
 from etcdpy.http.target import TargetError
 from etcdpy.metrics.exposition import Exposition
 from etcdpy.proxy.downstream import Downstream, Service
 from etcdpy.proxy.exchange import Exchange
 from etcdpy.proxy.exhibits import show_figures
+from etcdpy.proxy.figures import label_of
 from etcdpy.proxy.members import Members
 from etcdpy.proxy.relay import Relay
 from etcdpy.proxy.routing import Routing
@@ -27,13 +29,14 @@ log = logging.getLogger("etcdpy.proxy.httpproxy")
 
 
 class ProxyServer:
-    """Serves clients on any number of sockets, up to `connections_max` at once."""
+    """Serves clients on any number of sockets, up to `connections_max` at once, within `limits`."""
 
     def __init__(
         self,
         routing: Routing,
         members: Members,
         connections_max: int,
+        limits: Limits,
         *,
         is_coalescing: bool = False,
     ) -> None:
@@ -46,7 +49,9 @@ class ProxyServer:
         self._connections: set[Downstream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
-        self._service = Service(self._serve, wire.DateLine(), self._made, self._lost)
+        self._service = Service(
+            self._serve, wire.DateLine(), self._made, self._lost, limits, members.figures.reached
+        )
 
     async def start(self, listeners: Sequence[Listener], tls: ServerTls | None = None) -> None:
         """Accept clients on listening sockets, which are ours from now on."""
@@ -96,7 +101,7 @@ class ProxyServer:
         if answer is not None:
             exchange.respond(answer)
             return
-        self._members.figures.incoming[exchange.head.method] += 1
+        self._members.figures.incoming[label_of(exchange.head.method)] += 1
         if self._watches is None or not self._watches.join(exchange):
             self._relay(exchange)
 

@@ -265,7 +265,7 @@ class Upstream:
 
     @property
     def open_count(self) -> int:
-        """How many connections there are, used or free."""
+        """How many connections there are: used, free or being dialled."""
         return len(self._open)
 
     async def connect(self, url: str, *, is_fresh: bool = False) -> UpstreamConnection:
@@ -295,6 +295,7 @@ class Upstream:
         if self._is_closed or not connection.is_reusable or len(idle) >= IDLE_MAX:
             connection.close()
             return
+        connection.resume()  # the last client may have been slow
         connection.is_used = True
         idle.append(connection)
 
@@ -328,18 +329,21 @@ class Upstream:
         name = parts.hostname if context is not None else None
         loop = asyncio.get_running_loop()
         connection = UpstreamConnection(self._timeouts, self._lost)
-        if parts.scheme.startswith("unix"):
-            await loop.create_unix_connection(
-                lambda: connection, parts.netloc, ssl=context, server_hostname=name
-            )
-        else:
-            port = parts.port or (443 if context is not None else 80)
-            await loop.create_connection(
-                lambda: connection, parts.hostname or "", port, ssl=context, server_hostname=name
-            )
         self._open.add(connection)
-        if not connection.is_open:
+        try:
+            if parts.scheme.startswith("unix"):
+                await loop.create_unix_connection(
+                    lambda: connection, parts.netloc, ssl=context, server_hostname=name
+                )
+            else:
+                host = parts.hostname or ""
+                port = parts.port or (443 if context is not None else 80)
+                await loop.create_connection(
+                    lambda: connection, host, port, ssl=context, server_hostname=name
+                )
+        except BaseException:
             self._open.discard(connection)
+            raise
         return connection
 
     def _lost(self, connection: UpstreamConnection) -> None:

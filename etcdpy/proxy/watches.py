@@ -47,7 +47,7 @@ class Watches:
     def join(self, exchange: Exchange) -> bool:
         """Take a request if it is a watch that can be shared; False if a member has to answer."""
         plan = _watch_of(exchange)
-        if plan is None:
+        if plan is None or exchange.is_half_closed:  # who sends nothing more waits for nothing
             return False
         fields = exchange.head.fields
         key = Key(
@@ -63,7 +63,9 @@ class Watches:
                 return False
             group = self._groups[key] = self._make(key, exchange)
         self._members.figures.shared_joined_count += 1
-        group.arrive(Follower(exchange, plan.since, group.left, is_stream=plan.is_stream))
+        group.arrive(
+            Follower(exchange, plan.since, group.left, self._relay, is_stream=plan.is_stream)
+        )
         return True
 
     def stop(self) -> None:

@@ -368,8 +368,7 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
         return
     content = _read(path)
     try:
-        # What stands between the certificates may be in any language.
-        context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
+        context.load_verify_locations(cadata=content.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
         raise TlsError(f"x509: malformed certificate in {path}") from error
 

@@ -47,8 +47,8 @@ class ProxyThread(LoopThread):
         self._urls = urls
         self._timeouts = timeouts or Timeouts(dial_s=5.0)
         self._connections_max = connections_max
-        self._socket = listen()
-        self.port: int = self._socket.getsockname()[1]
+        self.socket = listen()
+        self.port: int = self.socket.getsockname()[1]
         self.members: Members
         self.server: ProxyServer
 
@@ -58,7 +58,7 @@ class ProxyThread(LoopThread):
         director.refresh(self._urls)
         self.members = Members(director, upstream, Figures(), FAILURE_WAIT_S)
         self.server = proxying.make_server(self._config, self.members, self._connections_max)
-        await self.server.start([Listener(self._socket)])
+        await self.server.start([Listener(self.socket)])
 
     async def _stop(self) -> None:
         await self.server.stop()

@@ -261,6 +261,31 @@ def test_a_body_that_cannot_be_read_is_answered_in_etcds_words(rest: bytes, word
     assert b'{"message":"httpproxy: failed to read request body: %b"}' % words in answer
 
 
+def test_a_connection_on_which_a_body_is_missing_serves_nobody_else() -> None:
+    """A member that answers before it has the body takes what comes next for the rest of it."""
+
+    def answer_at_once(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(OK)
+        while connection.recv(65536):
+            pass
+
+    with ScriptedMember(answer_at_once) as member, ProxyThread([member.url]) as proxy:
+        head = b"PUT /v2/keys/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"%x\r\n%b\r\n" % (1 << 20, b"x" * (1 << 20))
+        with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE_S) as client:
+            client.sendall(head + chunk + chunk)
+            wait_until(lambda: has_answered(proxy), DEADLINE_S, "the member has answered")
+            client.sendall(chunk)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert get(proxy.port) == (200, b"ok")
+        assert member.connections_count == 2
+
+
+def has_answered(proxy: ProxyThread) -> bool:
+    return proxy.call(lambda: any(c.has_answered for c in proxy.members.upstream._open))
+
+
 def test_a_member_that_is_silent_for_too_long_is_given_up() -> None:
     def say_nothing(connection: socket.socket) -> None:
         read_head(connection)
@@ -314,3 +339,13 @@ def test_its_metrics_are_a_proxys() -> None:
         assert 'etcd_proxy_handled_total{method="GET",code="404"} 1' in lines
         assert "etcdpy_proxy_endpoints 1" in lines
         assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+
+
+def test_a_method_that_http_has_not_is_counted_as_other() -> None:
+    with ServerThread() as server, ProxyThread([url_of(server.port)]) as proxy:
+        for method in (b"FOO", b"BAR", b"x" * 100_000):
+            ask(proxy.port, method + b" /v2/keys/a HTTP/1.1\r\nHost: x\r\n\r\n")
+        figures = proxy.members.figures
+        assert dict(figures.incoming) == {"other": 3}
+        assert dict(figures.handled) == {("other", 405): 3}
+        assert list(figures.durations) == ["other"]
