@@ -42,7 +42,7 @@ def measure(cluster: Cluster, keys: int) -> Iterator[Sample]:
     """Measure one freshly started cluster.  Raises: ServerError when there was no snapshot."""
     case = f"{keys:,} keys"
     load = _fill(cluster, keys)
-    yield Sample(f"{case}: load", "req/s", cluster.kind, load.per_s)
+    yield Sample(f"{case}: load, all followers up", "req/s", cluster.kind, load.per_s)
     leader = cluster.leader()
     normal = _normal(leader)
     yield from _delays(f"{case}: normal", cluster.kind, normal)

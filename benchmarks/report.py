@@ -30,9 +30,7 @@ _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES = {
     "requests": re.compile(r"^(quorum )?(GET|PUT)( 1 key| 10k keys)?, \d+ conn$"),
     "values": re.compile(r"^(GET|PUT) \d+ B, "),
-    "members": re.compile(
-        r"^\d members, |^leader (killed|asked)|caught up|catching up|one follower"
-    ),
+    "members": re.compile(r"^\d members, |^leader |caught up|catching up|follower|: normal"),
     "watchers": re.compile(r"watchers"),
     "auth": re.compile(r"auth o(n|ff)"),
     "large": re.compile(r"recursive|expire at once"),

@@ -83,18 +83,20 @@ def idle_counts(count: int) -> tuple[int, ...]:
 def measure(member: Member, count: int, seconds: int, rounds: int) -> Iterator[Sample]:
     """Let `count` watches wait, write once, take the time to the last; `rounds` times over.
 
-    Before that, single requests are measured beside fewer and as many watches that only wait.
+    Before that, single requests are measured beside fewer and as many watches that only wait; and
+    before all, on a member that has nothing to use again, the memory of each.
     """
     member.request("PUT", KEY, {"value": "0"})
+    case = f"{count:,} watchers"
+    before = pss_bytes(member.pid)
+    with contextlib.closing(Crowd(member, count)):
+        per_watch = (pss_bytes(member.pid) - before) / count
+        yield Sample(case, "kB each", member.kind, per_watch / 1000)
     throughput.prepare(member)
     for idle in idle_counts(count)[:-1]:
         with contextlib.closing(Crowd(member, idle)):
             yield from _beside(member, idle, seconds, rounds)
-    case = f"{count:,} watchers"
-    before = pss_bytes(member.pid)
     with contextlib.closing(Crowd(member, count)) as crowd:
-        per_watch = (pss_bytes(member.pid) - before) / count
-        yield Sample(case, "kB each", member.kind, per_watch / 1000)
         yield from _beside(member, count, seconds, rounds)
         for number in range(rounds):
             if number:
