@@ -8,7 +8,7 @@ Source: spec/keys.md section 8, spec/errors.md.
 from collections.abc import Iterable, Iterator
 
 from etcdpy.errors import ERROR_TEXTS, EtcdError
-from etcdpy.http.gojson.writer import format_time, quote
+from etcdpy.http.gojson.writer import format_time, is_plain, quote
 from etcdpy.tree.event import (
     COMPARE_AND_DELETE,
     COMPARE_AND_SWAP,
@@ -46,6 +46,7 @@ _EVENT_HEADS = {
 }
 _VALUE = b'{"action":"get","node":{"key":"%b","value":%b,"modifiedIndex":%d,"createdIndex":%d}}\n'
 _FILE = b'{"key":%b,"value":%b,"modifiedIndex":%d,"createdIndex":%d}'
+_PLAIN_FILE = b'{"key":"%b","value":"%b","modifiedIndex":%d,"createdIndex":%d}'
 _REPLACED = b'%%b%b,"prevNode":%b}\n' % (_FILE, _FILE)
 _ACTION_ONLY = b'{"action":"%b"}\n'
 
@@ -88,12 +89,10 @@ def render_node(node: NodeView) -> bytes:
     key, value, _, expiration_ns, _, _, modified_index, created_index = node
     if value is not None and expiration_ns is None:
         # A permanent file, the commonest node by far, in one go.
-        return _FILE % (
-            quote(key[_KEYS_ROOT_SIZE:]),
-            quote(value),
-            modified_index,
-            created_index,
-        )
+        name = key[_KEYS_ROOT_SIZE:]
+        if is_plain(name + value):
+            return _PLAIN_FILE % (name, value, modified_index, created_index)
+        return _FILE % (quote(name), quote(value), modified_index, created_index)
     if not node.nodes:
         before, after = _head_of(node), _tail_of(node)
         return b"{%b%b%b}" % (before, b"," if before and after else b"", after)

@@ -55,6 +55,7 @@ class Picture:
 
     def rows(self) -> Iterator[Row]:
         """Yield the top, then all that is shown below it, parents first."""
+        index, now_ns = self.index, self._now_ns
         yield self._shown, True
         opened = [self._open(self._children, self._shown.key)]
         while opened:
@@ -65,7 +66,11 @@ class Picture:
                     continue
                 if name[:1] == b"_":
                     continue
-                shown, directory = self._look(children.get(name), above, name)
+                node = children.get(name)
+                if node is not None and node.children is None and node.modified_index <= index:
+                    yield view(node, above + b"/" + name, now_ns), False  # most are such files
+                    continue
+                shown, directory = self._look(node, above, name)
                 if shown is None:
                     continue
                 if self._is_recursive and directory is not None and directory.children is not None:
@@ -103,14 +108,11 @@ class Picture:
     ) -> tuple[NodeView | None, Node | None]:
         """Return what was at a name where now `node` is, as it is shown and itself.
 
-        Of a file only the first is of interest.
+        `node` is a directory, or has changed since.  Of a file only the first is of interest.
         """
-        note = None
-        is_same = node is not None and node.modified_index <= self.index
-        if not is_same or (node is not None and node.children is not None):
-            note = self._find(above, name)
+        note = self._find(above, name)
         if note is None:
-            if not is_same or node is None:
+            if node is None or node.modified_index > self.index:
                 return None, None  # it was not there yet
             return view(node, above + b"/" + name, self._now_ns), node
         was = note.view

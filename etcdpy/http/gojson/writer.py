@@ -30,9 +30,14 @@ def _escapes() -> dict[int, str]:
 _ESCAPES = _escapes()
 
 
+def is_plain(text: bytes) -> bool:
+    """Tell whether a JSON string literal shows `text` as it is."""
+    return len(text.translate(None, _SPECIAL_BYTES)) == len(text)
+
+
 def quote(text: bytes) -> bytes:
     """Return `text` as a JSON string literal, quotes included."""
-    if len(text.translate(None, _SPECIAL_BYTES)) == len(text):
+    if is_plain(text):
         return b'"%b"' % text
     escaped = text.decode("utf-8", "surrogateescape").translate(_ESCAPES)
     return b'"%b"' % escaped.encode()
