@@ -53,6 +53,8 @@ class Relay:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_chunked = False
         self._is_endless = False  # a watch: the answer has begun, and has no end of its own
+        self._is_mid_event = False  # the line of an event has begun: a watch is not ended in it
+        self._is_ending = False  # as soon as it has its end
         self._is_kept = False
         self._task = asyncio.ensure_future(self._run())
         exchange.holder = self
@@ -73,7 +75,8 @@ class Relay:
 
     def half_close(self) -> None:
         """End a watch as soon as it has begun; whatever else was asked is still answered."""
-        if self._is_endless:
+        self._is_ending = self._is_endless
+        if self._is_ending and not self._is_mid_event:
             self.end(is_whole=True)
 
     def pause(self) -> None:
@@ -212,8 +215,12 @@ class Relay:
 
     def take(self, data: bytes) -> None:
         """Hand on a part of the body."""
-        if not self._over.done():
-            self._exchange.write(wire.chunk(data) if self._is_chunked else data)
+        if self._over.done():
+            return
+        self._exchange.write(wire.chunk(data) if self._is_chunked else data)
+        self._is_mid_event = not data.endswith(b"\n")
+        if self._is_ending and not self._is_mid_event:
+            self.end(is_whole=True)
 
     def end(self, is_whole: bool) -> None:
         """End the client's answer, once, as the member's has ended."""

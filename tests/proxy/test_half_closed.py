@@ -58,18 +58,25 @@ def test_no_connection_to_a_member_is_left_behind(requests: bytes) -> None:
         assert upstream.open_count <= 1
 
 
-def test_a_watch_whose_head_comes_late_has_what_comes_with_it() -> None:
-    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: now\r\n\r\n5\r\nevent\r\n"
+def test_a_watch_whose_head_comes_late_has_the_event_that_comes_with_it() -> None:
+    """And all of it: half an event must not be taken for one."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nDate: now\r\n\r\n"
 
     def script(connection: socket.socket) -> None:
         read_head(connection)
         wait_until(is_half_closed, DEADLINE_S, "the client sends nothing more")
-        connection.sendall(answer)
+        connection.sendall(head + b"5\r\nevent\r\n")
+        wait_until(is_begun, DEADLINE_S, "the answer has begun")
+        connection.sendall(b"5\r\nends\n\r\n")
         connection.recv(1)
 
     with ScriptedMember(script) as member, ProxyThread([member.url]) as proxy:
 
         def is_half_closed() -> bool:
-            return any(c.is_half_closed for c in proxy.server._connections)
+            return proxy.call(lambda: any(c.is_half_closed for c in proxy.server._connections))
 
-        assert ask(proxy.port, FUTURE).endswith(b"\r\n\r\n5\r\nevent\r\n0\r\n\r\n")
+        def is_begun() -> bool:
+            return proxy.call(lambda: proxy.members.figures.handled["GET", 200] == 1)
+
+        answer = ask(proxy.port, FUTURE)
+        assert answer.endswith(b"\r\n\r\n5\r\nevent\r\n5\r\nends\n\r\n0\r\n\r\n")
