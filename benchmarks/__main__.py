@@ -95,8 +95,9 @@ def run_watchers(plan: Plan) -> Iterator[Sample]:
 def run_million(plan: Plan) -> Iterator[Sample]:
     for kind in plan.kinds:
         print(f"  {plan.keys:,} keys on {kind}", file=sys.stderr, flush=True)
-        with running(plan, (kind,)) as (member,):
-            yield from million.measure(member, plan.keys, plan.seconds, plan.rounds)
+        kinds = (kind,) * len(million.stages(plan.keys))
+        with running(plan, kinds) as (member, *smaller):
+            yield from million.measure(member, smaller, plan.keys, plan.seconds, plan.rounds)
 
 
 def run_auth(plan: Plan) -> Iterator[Sample]:

@@ -1,17 +1,18 @@
 """A million keys: the time to write them, memory, restart, and the pauses that clients feel.
 
-On the way there, single requests are measured at smaller sizes.  The load runs with the default
-snapshot count, so it crosses several snapshots; then the member is killed and started again, and
-its tree is made to be written out once more while hardly anything else happens.  Last come the
-operations that concern all keys at once.
+Single requests are measured at smaller sizes too, each on a member of its own, by turns.  The load
+runs with the default snapshot count, so it crosses several snapshots; then the member is killed and
+started again, and its tree is made to be written out once more while hardly anything else happens.
+Last come the operations that concern all keys at once.
 
 The load never rests: its `p99` is of requests that queue behind others, and wrk counts for a pause
 also what it would have sent meanwhile.  So a pause of a second shows in it; what one client alone
 would feel is the probe's.
 """
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks import large, throughput, wrk
 from benchmarks.memory import MIB, PeakMemory, pss_bytes
@@ -19,7 +20,7 @@ from benchmarks.probe import Probe, quantile
 from benchmarks.samples import Sample
 from benchmarks.settling import wait_for_snapshots
 from benchmarks.throughput import Case
-from benchmarks.wrk import Requests
+from benchmarks.wrk import Load, Requests
 from tests.harness.process import Member, ServerError, wait_until
 
 CONNECTIONS = 64
@@ -36,12 +37,14 @@ def stages(keys: int) -> list[int]:
     return [*(size for size in STAGES if size < keys), keys]
 
 
-def measure(member: Member, keys: int, seconds: int, rounds: int) -> Iterator[Sample]:
-    """Measure one freshly started member."""
+def measure(
+    member: Member, smaller: Sequence[Member], keys: int, seconds: int, rounds: int
+) -> Iterator[Sample]:
+    """Measure one freshly started member, and `smaller` ones, of as many keys as `stages` says."""
     case = f"{keys:,} keys"
-    for size in stages(keys)[:-1]:
-        wrk.fill(member.client_url, CONNECTIONS, LOAD_S_MAX, size)
-        yield from _single_requests(member, size, seconds, rounds)
+    filled = list(zip(stages(keys), [*smaller, member], strict=True))
+    for size, small in filled[:-1]:
+        wrk.fill(small.client_url, CONNECTIONS, LOAD_S_MAX, size)
 
     def sample(name: str, unit: str, value: float) -> Sample:
         return Sample(f"{case}: {name}", unit, member.kind, value)
@@ -58,7 +61,9 @@ def measure(member: Member, keys: int, seconds: int, rounds: int) -> Iterator[Sa
         yield sample("load", "errors", load.errors)
     yield sample("memory after the load", "MiB", pss_bytes(member.pid) / MIB)
     yield sample("memory at peak", "MiB", memory.peak_bytes / MIB)
-    yield from _single_requests(member, keys, seconds, rounds)
+    yield from _single_requests(filled, seconds, rounds)
+    for small in smaller:
+        small.stop()
     yield sample("restart", "s to ready", _restart(member))
     yield sample("memory after the restart", "MiB", pss_bytes(member.pid) / MIB)
     with Probe(member.client_url) as probe:
@@ -71,11 +76,22 @@ def measure(member: Member, keys: int, seconds: int, rounds: int) -> Iterator[Sa
     yield from large.measure(member, keys, is_filled=True)
 
 
-def _single_requests(member: Member, size: int, seconds: int, rounds: int) -> Iterator[Sample]:
-    """Read and write keys drawn at random."""
+def _single_requests(
+    filled: Sequence[tuple[int, Member]], seconds: int, rounds: int
+) -> Iterator[Sample]:
+    """Read and write keys drawn at random, on members of these sizes by turns."""
     for verb, mode in (("GET", "read"), ("PUT", "rewrite")):
-        case = Case(f"{verb} of {size:,} keys", Requests(mode, size), CONNECTIONS)
-        yield from throughput.measure(throughput.targets([member]), case, seconds, rounds)
+        cases = [
+            (Case(f"{verb} of {size:,} keys", Requests(mode, size), CONNECTIONS), member)
+            for size, member in filled
+        ]
+        print(f"  {verb} by the number of keys", file=sys.stderr, flush=True)
+        loads: list[list[Load]] = [[] for _ in cases]
+        for _ in range(rounds):
+            for found, (case, member) in zip(loads, cases, strict=True):
+                found.append(wrk.run(member.client_url, CONNECTIONS, seconds, case.requests))
+        for found, (case, member) in zip(loads, cases, strict=True):
+            yield from throughput.told(case, member.kind, found)
 
 
 def _restart(member: Member) -> float:

@@ -73,12 +73,17 @@ def measure(
         for kind, url in targets:
             loads[kind].append(wrk.run(url(), case.connections, seconds, case.requests))
     for kind, found in loads.items():
-        yield from (Sample(str(case), "req/s", kind, load.per_s) for load in found)
-        yield Sample(str(case), "p50 ms", kind, wrk.pooled_ms(found, 0.5))
-        yield Sample(str(case), "p99 ms", kind, wrk.pooled_ms(found, 0.99))
-        errors = sum(load.errors for load in found)
-        if errors:
-            yield Sample(str(case), "errors", kind, errors)
+        yield from told(case, kind, found)
+
+
+def told(case: Case, kind: Kind, found: Sequence[Load]) -> Iterator[Sample]:
+    """Yield what the rounds of one case have shown of one server."""
+    yield from (Sample(str(case), "req/s", kind, load.per_s) for load in found)
+    yield Sample(str(case), "p50 ms", kind, wrk.pooled_ms(found, 0.5))
+    yield Sample(str(case), "p99 ms", kind, wrk.pooled_ms(found, 0.99))
+    errors = sum(load.errors for load in found)
+    if errors:
+        yield Sample(str(case), "errors", kind, errors)
 
 
 def targets(members: Sequence[Member]) -> list[tuple[Kind, Callable[[], str]]]:
