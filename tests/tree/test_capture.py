@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Iterator
 
 import msgpack
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from etcdpy.errors import EtcdError
 from etcdpy.tree.capture import CHANGES_AT_ONCE_MAX, CHANGES_LEFT_MAX, Capture, rows
 from etcdpy.tree.replacement import replace_state
-from etcdpy.tree.snapshot import FORMAT_VERSION, Restorer, RowKind, restore
+from etcdpy.tree.snapshot import FORMAT_VERSION, Restorer, Row, RowKind, restore
 from etcdpy.tree.tree import Tree
 
 NOW_NS = 1_790_000_000 * 10**9
@@ -95,14 +96,20 @@ def test_a_tree_at_rest_has_no_changes_and_keeps_no_journal_after() -> None:
     assert tree.journal is None
 
 
-def test_little_is_left_for_the_end_however_much_has_changed() -> None:
+def capture_with_journal(count: int) -> tuple[Tree, Capture, Iterator[Row]]:
+    """Return a capture of which one row was taken, before `count` changes of the tree."""
     tree = Tree()
     tree.set(b"/1/a", now_ns=NOW_NS)
     capture = Capture(tree)
     moving = capture.moving_rows()
     next(moving)
-    for number in range(50 * CHANGES_LEFT_MAX):
+    for number in range(count):
         tree.set(b"/1/%d" % number, now_ns=NOW_NS)
+    return tree, capture, moving
+
+
+def test_little_is_left_for_the_end_however_much_has_changed() -> None:
+    _, capture, moving = capture_with_journal(50 * CHANGES_LEFT_MAX)
     for _ in moving:
         pass
     left = [row for row in capture.last_rows() if row[0] == RowKind.PLACED]
@@ -111,13 +118,7 @@ def test_little_is_left_for_the_end_however_much_has_changed() -> None:
 
 
 def test_a_long_journal_is_told_a_little_at_a_time() -> None:
-    tree = Tree()
-    tree.set(b"/1/a", now_ns=NOW_NS)
-    capture = Capture(tree)
-    moving = capture.moving_rows()
-    next(moving)
-    for number in range(5 * CHANGES_AT_ONCE_MAX):
-        tree.set(b"/1/%d" % number, now_ns=NOW_NS)
+    tree, capture, moving = capture_with_journal(5 * CHANGES_AT_ONCE_MAX)
     while next(moving)[0] == RowKind.NODE:
         pass
     assert tree.journal is not None
