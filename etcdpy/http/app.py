@@ -397,6 +397,6 @@ def _frame_unread(request: web.BaseRequest, handler: Handler, framing: Framing) 
         return framing
     if is_waiting:
         handler.expect_no_body()
-    elif int(request.headers.get("Content-Length") or "0") < _UNREAD_BYTES_MAX:
+    elif int(request.headers.get("Content-Length", "").lstrip("0") or "0") < _UNREAD_BYTES_MAX:
         return framing
     return framing._replace(is_keep_alive=False)

@@ -42,7 +42,6 @@ class Connection(asyncio.Protocol):
         "_is_held",
         "_is_leaving",
         "_is_refusing",
-        "_is_writing_paused",
         "_loop",
         "_owner",
         "_receiver",
@@ -53,6 +52,7 @@ class Connection(asyncio.Protocol):
         "feed",
         "is_half_closed",
         "is_waiting",
+        "is_writing_paused",
         "transport",
     )
 
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._gathering: Head | None = None  # a request of the fast path whose body is coming
         self._gathered: list[bytes] = []
         self._is_held = False  # the transport does not read
-        self._is_writing_paused = False
+        self.is_writing_paused = False
         self._is_refusing = False  # what comes is thrown away
         self._is_ending = False  # no request is taken any more
         self._is_leaving = False  # to be cut as soon as nothing is owed
@@ -137,12 +137,13 @@ class Connection(asyncio.Protocol):
 
     def answered(self, *, is_kept: bool) -> bool:
         """Hear that all of a response has been written; return whether another may follow."""
+        is_kept = is_kept and not self._is_leaving
         self._is_ending = self._is_ending or not is_kept
         return is_kept
 
     async def drain(self) -> None:
         """Wait while the client does not take what was written, or until it is gone."""
-        if self._is_writing_paused and self.transport is not None:
+        if self.is_writing_paused and self.transport is not None:
             self._drained = self._drained or self._loop.create_future()
             await asyncio.shield(self._drained)
 
@@ -252,11 +253,10 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Hear that the client does not read."""
-        self._is_writing_paused = True
+        self.is_writing_paused = True
+        owner = self._owner
         if self._stall_watch is None and self.transport is not None:
-            self._stall_watch = StallWatch(
-                self._loop, self.transport, self._owner.limits, self._owner.reached
-            )
+            self._stall_watch = StallWatch(self._loop, self.transport, owner.limits, owner.reached)
         if self._stall_watch is not None:
             self._stall_watch.begin()
         if self.feed is not None:
@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Hear that the client reads again."""
-        self._is_writing_paused = False
+        self.is_writing_paused = False
         if self._stall_watch is not None:
             self._stall_watch.end()
         if self.feed is not None:
@@ -294,6 +294,7 @@ class Connection(asyncio.Protocol):
                 self.release()
                 break
             if isinstance(event, Head):
+                self._stop_timer()  # what follows has a time of its own
                 self._take_head(event)
                 if not receiver.unread_bytes and not self._is_held:
                     break
@@ -309,10 +310,9 @@ class Connection(asyncio.Protocol):
     def _must_wait(self) -> bool:
         if self.is_waiting:
             return True
-        handler = self._handler
-        if handler is not None and handler.is_busy:
-            return handler.is_full
-        return self._is_writing_paused
+        if self._handler is not None and self._handler.is_busy:
+            return self._handler.is_full
+        return self.is_writing_paused
 
     def hold(self) -> None:
         """Read nothing more for now."""
@@ -351,7 +351,6 @@ class Connection(asyncio.Protocol):
                     self._serve(head, body)
                 else:
                     self._gathering = head
-                    self._stop_timer()
                     self._watch_time()
                 return
         self._give(head)
@@ -370,6 +369,8 @@ class Connection(asyncio.Protocol):
             assert self._handler is not None
             self._is_refusing = bool(part.fault)
             self._handler.take_body(part)
+            if part.fault and not self._handler.is_busy:  # it was answered without its body
+                self.end_with(b"")
             return
         self._gathered.append(part.data)
         self._stop_timer()
@@ -388,8 +389,7 @@ class Connection(asyncio.Protocol):
             self._stop_timer()
             self._give(head).take_body(BodyPart(b"".join(parts), is_last=False))
         if self._handler is not None:
-            receiver = self._receiver
-            self._handler.break_body(receiver.truncation, is_last=receiver.is_chunked)
+            self._handler.break_body(self._receiver.truncation, is_last=self._receiver.is_chunked)
 
     def _take_refusal(self, refusal: Refusal) -> None:
         """End the connection, behind the requests before."""

@@ -193,6 +193,8 @@ class KeysRunner:
             watcher, self.render_event, connection.send, held.end, is_chunked=is_chunked
         )
         connection.feed = feed
+        if connection.is_writing_paused:
+            feed.pause()
         waiter.begin_wait()
         headers = self.renderer.head_lines(watcher.start_index, backend.raft_status())
         feed.start(connection.stream_head(headers, framing))

@@ -68,9 +68,9 @@ class WatchFeed:
         self._is_ended = False
 
     def start(self, head: bytes) -> None:
-        """Send the head, and with it what is known already."""
+        """Send the head, and with it what is known already, if the client reads."""
         self.watcher.owner = self
-        self._write(head + self._take())
+        self._write(head if self._is_paused else head + self._take())
         self._end_if_done()
 
     def wake(self) -> None:

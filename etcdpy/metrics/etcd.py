@@ -14,8 +14,6 @@ DISK_BUCKETS = Buckets(0.001, 14)
 HTTP_BUCKETS = Buckets(0.0005, 13)
 #: The bounds of round trips between members: 0.1 ms to 3 s.
 ROUND_TRIP_BUCKETS = Buckets(0.0001, 16)
-#: The bounds of a whole snapshot on its way to or from a member: 0.1 s to 51 s.
-TRANSFER_BUCKETS = Buckets(0.1, 10)
 
 _SERVER = (
     Family(

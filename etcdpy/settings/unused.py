@@ -10,12 +10,9 @@ import re
 from collections.abc import Mapping
 
 from etcdpy.errors import ConfigError
-from etcdpy.settings.kinds import INT64_MAX
+from etcdpy.settings.kinds import INT64_MAX, parse_duration_ns
 from etcdpy.urls import go_quote
 
-_UNITS = ("ns", "us", "\u00b5s", "\u03bcs", "ms", "s", "m", "h")
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_UNIT = re.compile(r"[^.0-9]*")
 _SIGN_METHODS = frozenset(
     f"{kind}{bits}" for kind in ("ES", "HS", "PS", "RS") for bits in (256, 384, 512)
 )
@@ -45,31 +42,10 @@ def _check_retention(text: str) -> None:
     is_number = re.fullmatch(r"\+?[0-9]+|-0+", text)
     if not text or (is_number and int(text) <= INT64_MAX):
         return
-    problem = find_duration_problem(text)
-    if problem:
-        raise StartRefusedError(f"error parsing CompactionRetention: time: {problem}")
-
-
-def find_duration_problem(text: str) -> str:
-    """Return what Go says of a text that is no duration, nothing if it is one."""
-    rest = text[1:] if text[:1] in ("-", "+") and text else text
-    if rest == "0":
-        return ""
-    if not rest:
-        return f"invalid duration {go_quote(text)}"
-    while rest:
-        number = _NUMBER.match(rest)
-        if number is None:
-            return f"invalid duration {go_quote(text)}"
-        rest = rest[number.end() :]
-        unit = _UNIT.match(rest)
-        assert unit is not None  # it may be empty
-        if not unit[0]:
-            return f"missing unit in duration {go_quote(text)}"
-        if unit[0] not in _UNITS:
-            return f"unknown unit {go_quote(unit[0])} in duration {go_quote(text)}"
-        rest = rest[unit.end() :]
-    return ""
+    try:
+        parse_duration_ns(text)
+    except ValueError as error:
+        raise StartRefusedError(f"error parsing CompactionRetention: {error}") from None
 
 
 def _check_token(text: str) -> None:
@@ -89,7 +65,11 @@ def _check_token(text: str) -> None:
 
 def _check_jwt(options: Mapping[str, str]) -> None:
     method, ttl = options.get("sign-method", ""), options.get("ttl", "")
-    if method not in _SIGN_METHODS or (ttl and find_duration_problem(ttl)):
+    try:
+        parse_duration_ns(ttl or "0")
+    except ValueError:
+        method = ""
+    if method not in _SIGN_METHODS:
         raise StartRefusedError("auth: invalid auth options")
     names = ("priv-key",) if method.startswith("HS") else ("priv-key", "pub-key")
     if not any(options.get(name) for name in names):

@@ -42,7 +42,7 @@ BACKOFF_POWER_MAX = 8
 SIZE_MAX = 2**64 - 1
 
 _CONFIG = "_config"
-_DECIMAL = re.compile(r"[0-9]+")
+_DECIMAL = re.compile(r"0*[0-9]{1,19}")
 
 
 class Failure(Enum):
@@ -180,7 +180,7 @@ class _Meeting:
         except InvalidAnswerError as error:
             raise DiscoveryError(Failure.BAD_ENDPOINT) from error
         # Of nobody there can be no cluster: etcd takes a size of 0, and crashes.
-        if not _DECIMAL.fullmatch(size) or not 0 < int(size) <= SIZE_MAX:
+        if not _DECIMAL.fullmatch(size) or not 0 < int(size.lstrip("0") or "0") <= SIZE_MAX:
             raise DiscoveryError(Failure.BAD_SIZE)
         directory = await self._registry.get(self._token)
         registered = [node for node in directory.children if node.name != _CONFIG]

@@ -368,7 +368,8 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
         return
     content = _read(path)
     try:
-        context.load_verify_locations(cadata=content.decode("ascii"))
+        # What stands between the certificates may be in any language.
+        context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError) as error:
         raise TlsError(f"x509: malformed certificate in {path}") from error
 

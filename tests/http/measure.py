@@ -9,17 +9,13 @@ import time
 import timeit
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from etcdpy.http import keys, wire
-from etcdpy.http.acceptor import PLAIN
-from etcdpy.http.app import HttpServer
-from etcdpy.http.connection import Connection
 from etcdpy.http.heads import HeadReader
-from etcdpy.http.outgoing import Outgoing
 from etcdpy.http.receiver import Receiver
 from etcdpy.http.tables import CLIENT_ROUTES
 from etcdpy.http.wire import Request, Response
+from tests.http.alone import Transport, connect
 from tests.http.backend import TreeBackend
 
 VALUE = b"x" * 256
@@ -29,19 +25,6 @@ PUT = (
     b"PUT /v2/keys/bench/key HTTP/1.1\r\nHost: 127.0.0.1:2379\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%b"
 ) % (len(FORM), FORM)
-
-
-class NullTransport(asyncio.Transport):
-    """Takes what is written and forgets it."""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
 
 
 def microseconds(name: str, run: Callable[[], object], count: int = 20_000) -> None:
@@ -93,38 +76,24 @@ def guard(backend: TreeBackend, headers: bytes) -> None:
     backend.authority.remembered.add(headers, user)
 
 
-def whole() -> None:
+async def whole() -> None:
     for name, authorization in (("", b""), (" with a password", b"Basic cm9vdDpwdw==")):
         backend = TreeBackend()
         lines = b""
         if authorization:
             guard(backend, authorization)
             lines = b"Authorization: %b\r\n" % authorization
-        connection = connect(backend)
+        server, connection = await connect(backend, Transport())
         get, put = (data.replace(b"\r\n", b"\r\n" + lines, 1) for data in (GET, PUT))
         connection.data_received(put)
         microseconds(f"GET{name}, from bytes to answer", partial(connection.data_received, get))
         microseconds(f"PUT{name}, applied at once", partial(connection.data_received, put))
-
-
-def connect(backend: TreeBackend) -> Connection:
-    server = HttpServer(backend, CLIENT_ROUTES)
-    server.outgoing = Outgoing(asyncio.get_running_loop(), backend.monitor.traffic)
-    server.set_ready()
-    connection = Connection(
-        server,
-        asyncio.get_running_loop(),
-        arrival=PLAIN,
-        heads=HeadReader(is_muxed=True),
-        cors=wire.CORS,
-    )
-    connection.connection_made(NullTransport())
-    return connection
+        await server.stop()
 
 
 async def main() -> None:
     parts()
-    whole()
+    await whole()
 
 
 if __name__ == "__main__":

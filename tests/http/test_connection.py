@@ -1,5 +1,6 @@
 """One connection: what stands before a bad request is done, what follows an end is not."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -9,9 +10,13 @@ import pytest
 from etcdpy.http.backend import Outcome
 from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.limits import Limit, Limits
-from etcdpy.tree.command import Command
+from etcdpy.http.outgoing import HELD_BYTES_MAX
+from etcdpy.tree.command import Command, CommandKind
 from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
+from tests.harness.virtual_time import run_virtual
+from tests.http.alone import Transport
+from tests.http.alone import connect as connect_alone
 from tests.http.backend import TreeBackend
 from tests.http.rawsocket import FORM_HEAD, connect, exchange, put, read_all, read_response, request
 from tests.http.server import ServerThread
@@ -137,6 +142,24 @@ def test_a_bad_body_that_nobody_reads_does_not_hurt_its_request(server: ServerTh
     assert b"Connection: close\r\n" in reply.data
 
 
+def test_a_body_that_breaks_after_its_answer_ends_the_connection(server: ServerThread) -> None:
+    with connect(server.port) as sock:
+        data = request(b"PUT", b"/v2/stats/self", CHUNKED, is_last=False)
+        sock.sendall(data + b"5\r\nhello\r\n")
+        assert read_response(sock).startswith(b"HTTP/1.1 405 ")
+        sock.sendall(b"zz\r\n" + request())
+        assert sock.recv(100) == b""
+
+
+@pytest.mark.parametrize("digits", [1, 5000])
+def test_the_length_of_a_body_that_nobody_reads_may_have_zeros_in_front(
+    server: ServerThread, digits: int
+) -> None:
+    length = b"Content-Length: %b\r\n" % b"7".zfill(digits)
+    data = request(b"PUT", b"/v2/machines", length, is_last=False) + b"value=1"
+    assert statuses(exchange(server.port, data + request()).data) == [405, 200]
+
+
 def test_lines_may_end_without_carriage_returns(server: ServerThread) -> None:
     data = (
         b"PUT /v2/keys/lf HTTP/1.1\nHost: x\n" + FORM_HEAD[:-2] + b"\nContent-Length: 7\n\nvalue=1"
@@ -193,6 +216,60 @@ def test_what_stands_behind_a_waiting_write_is_answered_after_a_half_close(
     assert statuses(data)[1:] == [expected], data
     assert server.server is not None
     assert server.server.serving_count == 0
+
+
+def test_each_head_has_a_time_of_its_own() -> None:
+    async def main() -> None:
+        transport = Transport()
+        server, connection = await connect_alone(TreeBackend(), transport, Limits(head_s=60.0))
+        data = request(is_last=False)
+        connection.data_received(data[:5])
+        for _ in range(5):  # each piece ends one head and begins another
+            await asyncio.sleep(50)
+            connection.data_received(data[5:] + data[:5])
+        assert not transport.is_closed
+        await asyncio.sleep(70)
+        assert transport.is_closed
+        await server.stop()
+
+    run_virtual(main)
+
+
+def test_a_connection_that_is_to_be_left_ends_with_the_answer_that_is_due() -> None:
+    async def main() -> None:
+        transport = Transport()
+        server, connection = await connect_alone(TreeBackend(), transport)
+        connection.data_received(request(target=b"/version", is_last=False))
+        connection.cut_when_answered()
+        assert not transport.is_closed
+        await asyncio.sleep(1)
+        assert transport.written_bytes > 0
+        assert transport.is_closed
+        await server.stop()
+
+    run_virtual(main)
+
+
+def test_a_stream_behind_answers_that_are_not_read_is_held_by_its_bound() -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport(full_bytes=HELD_BYTES_MAX // 2)
+        server, connection = await connect_alone(backend, transport)
+        value = b"v" * 1000
+        backend.propose(Command(CommandKind.SET, 1, b"/1/k", value))
+        count = HELD_BYTES_MAX // 2 // len(value)
+        watch = request(target=b"/v2/keys/k?wait=true&stream=true")  # it closes: aiohttp serves it
+        connection.data_received(request(target=b"/v2/keys/k", is_last=False) * count + watch)
+        await asyncio.sleep(1)
+        assert server.serving_count == 1, "the watch has begun"
+        before_bytes = transport.written_bytes
+        for _ in range(300):
+            backend.propose(Command(CommandKind.SET, 1, b"/1/k", value))
+        await asyncio.sleep(1)
+        assert transport.written_bytes == before_bytes
+        assert backend.tree.hub.count == 0
+        await server.stop()
+
+    run_virtual(main)
 
 
 @pytest.mark.parametrize("begun", [b"", b"val"])

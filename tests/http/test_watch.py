@@ -19,10 +19,12 @@ from tests.http.server import ServerThread
 class Client:
     """Remembers what a feed has written and how it ended."""
 
-    def __init__(self, tree: Tree, *, is_stream: bool = False, is_chunked: bool = True) -> None:
+    def __init__(
+        self, tree: Tree, *, is_stream: bool = False, is_chunked: bool = True, since: int = 0
+    ) -> None:
         self.data = b""
         self.ends: list[bool] = []
-        watcher = tree.watch(b"/1/k", is_recursive=False, is_stream=is_stream, since=0)
+        watcher = tree.watch(b"/1/k", is_recursive=False, is_stream=is_stream, since=since)
         self.feed = WatchFeed(
             watcher, render_event, self.write, self.ends.append, is_chunked=is_chunked
         )
@@ -87,6 +89,18 @@ def test_a_paused_feed_takes_nothing_and_goes_on_where_it_was() -> None:
     assert client.data == b""
     client.feed.resume()
     assert client.data == b"".join(wire.chunk(render_event(event)) for event in events)
+
+
+def test_a_feed_that_begins_paused_sends_its_head_and_nothing_of_the_past() -> None:
+    tree = Tree()
+    event = set_key(tree)
+    client = Client(tree, is_stream=True, since=1)
+    client.feed.pause()
+    client.feed.start(b"HEAD")
+    set_key(tree, key=b"/1/other")
+    assert client.data == b"HEAD"
+    client.feed.resume()
+    assert client.data == b"HEAD" + wire.chunk(render_event(event))
 
 
 def test_a_client_that_never_reads_loses_its_watcher_after_100_events() -> None:

@@ -165,6 +165,16 @@ def test_suites_of_tls_1_3_alone_leave_no_older_version(pair: Pair) -> None:
 # Clients' certificates
 
 
+def test_words_beside_an_authority_may_be_of_any_language(
+    tmp_path: Path, authority: Authority, pair: Pair
+) -> None:
+    commented = tmp_path / "commented.pem"
+    commented.write_bytes("Autorité de Noël\n".encode() + Path(authority.path).read_bytes())
+    with ServerThread(tls=ServerTls(settings(pair, trusted_ca_file=commented))) as server:
+        bob = authority.issue("bob", "bob", ips=(), usages=(CLIENT_AUTH,))
+        assert ask(server.port, client_context(authority, bob)) == 200
+
+
 @pytest.mark.parametrize("how", ["trusted_ca_file", "client_cert_auth"])
 def test_either_flag_demands_a_certificate(
     authority: Authority, pair: Pair, how: str, logged: pytest.LogCaptureFixture

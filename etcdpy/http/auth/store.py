@@ -30,6 +30,8 @@ NOTICE = 25
 
 # Users and roles of which is kept where they are stored, and what the stored value means.
 _READ_MAX = 4096
+# Who has no password can name anybody, at any length: of such a name nothing is kept.
+_NAME_KEPT_MAX = 256
 
 _log = logging.getLogger("etcdpy.etcdserver.auth")
 
@@ -152,7 +154,8 @@ class AuthStore:
         return StoredUser(name, file.modified_index, self._read_user(file.value))
 
     def _find(self, directory: bytes, name: str) -> File | None:
-        path = self._path_of(directory, name)
+        path_of = self._path_of if len(name) <= _NAME_KEPT_MAX else _path_of
+        path = path_of(directory, name)
         return None if path is None else self._storage.find_file(path)
 
     def _names(self, directory: bytes) -> list[str]:

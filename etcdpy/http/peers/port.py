@@ -81,10 +81,13 @@ class RaftFace:
         if isinstance(peer, Refusal):
             return connection.respond(self._refusal(request, peer), framing)
         self._said = {said for said in self._said if said[0] != f"{greeting.sender:x}"}
-        if path.startswith(stream_path):
-            return await self._serve_stream(greeting, peer, connection)
-        response = await self._serve_snapshot(request, peer)
-        return connection.respond(response, framing)
+        try:
+            if path.startswith(stream_path):
+                return await self._serve_stream(greeting, peer, connection)
+            response = await self._serve_snapshot(request, peer)
+            return connection.respond(response, framing)
+        finally:
+            self._transport.served(peer)
 
     # Streams
 

@@ -124,7 +124,7 @@ class PeerTransport:
         return [self._peers[member_id] for member_id in sorted(self._peers)]
 
     def add_peer(self, member_id: int, urls: Sequence[str]) -> None:
-        """Dial a member from now on; one that came as a guest stays connected."""
+        """Dial a member at `urls` from now on; one that came as a guest stays connected."""
         assert member_id != self.identity.member_id
         peer = self._peers.get(member_id)
         if peer is None:
@@ -132,11 +132,6 @@ class PeerTransport:
             return
         peer.is_guest = False
         peer.update_urls(urls)
-
-    def update_peer(self, member_id: int, urls: Sequence[str]) -> None:
-        """Dial a member at other addresses from now on."""
-        if member_id in self._peers:
-            self._peers[member_id].update_urls(urls)
 
     def update_self(self, urls: Sequence[str]) -> None:
         """Tell peers other addresses of this member, when they are next dialled."""
@@ -250,9 +245,7 @@ class PeerTransport:
         """Count what a peer did wrong, and forget a guest that has left."""
         if not self._is_running:
             return
-        is_known = self._peers.get(peer.member_id) is peer
-        if peer.is_guest and is_known and peer.incoming is None:
-            self._forget_guest(peer)
+        self.served(peer)
         if not ending.is_ours and ending.cause is not Cause.UNREACHABLE:
             self.counters.rejected[ending.cause] += 1
 
@@ -262,11 +255,6 @@ class PeerTransport:
     def removed(self) -> Collection[int]:
         """The ids that have left the cluster for good."""
         return self._removed()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether what comes in is taken."""
-        return self._is_running
 
     def draw_seed(self) -> int:
         """Return where the checksums of a new incoming stream begin."""
@@ -288,8 +276,11 @@ class PeerTransport:
             return refuse(Cause.UNKNOWN, f"member {greeting.sender:x} is not known here")
         return self._add(greeting.sender, greeting.peer_urls, is_guest=True)
 
-    def _forget_guest(self, peer: Peer) -> None:
-        """Forget a guest: if it comes again it is let in again."""
+    def served(self, peer: Peer) -> None:
+        """Forget a guest that has no stream any more: if it comes again it is let in again."""
+        is_known = self._peers.get(peer.member_id) is peer
+        if not (self._is_running and peer.is_guest and is_known and peer.incoming is None):
+            return
         del self._peers[peer.member_id]
         task = self._loop.create_task(peer.stop())
         self._stopping.add(task)

@@ -142,6 +142,12 @@ def test_names_that_lead_elsewhere_are_nobodys(backend: Recorder, store: AuthSto
     asyncio.run(use())
 
 
+def test_of_names_that_are_too_long_for_anybody_nothing_is_kept(store: AuthStore) -> None:
+    for size in (255, 256, 257, 700_000):
+        assert store.find_user("x" * size) is None
+    assert store._path_of.cache_info().currsize == 2
+
+
 def test_lists_are_sorted_by_bytes_and_hide_what_is_hidden(store: AuthStore) -> None:
     async def use() -> None:
         assert store.user_names() == []

@@ -80,7 +80,7 @@ def test_a_peer_that_comes_back_is_connected_again_at_once() -> None:
             await until(lambda: peer.counters.dials_failed == 1, "found nobody")
             again = Node(2)
             again.knows(one)
-            one.transport.update_peer(2, [again.url])
+            one.transport.add_peer(2, [again.url])
             await again.start()
             two = again
             await until(lambda: one.has(again), "connected")
@@ -136,7 +136,7 @@ def test_a_peer_that_moves_is_dialled_at_its_new_address() -> None:
             await moved.start()
             try:
                 one.send(append(1, 2, 1, bytes(500_000)))
-                one.transport.update_peer(2, [moved.url])
+                one.transport.add_peer(2, [moved.url])
                 one.send(heartbeat(1, 2, 1))
                 peer = one.transport.find_peer(2)
                 assert peer is not None
@@ -159,7 +159,7 @@ def test_a_peer_that_moves_is_dialled_at_its_new_address() -> None:
 def test_a_peer_that_is_not_where_it_moved_to_is_spoken_to_where_it_was() -> None:
     async def test() -> None:
         async with cluster(1, 2) as (one, two):
-            one.transport.update_peer(2, [closed_port_url()])
+            one.transport.add_peer(2, [closed_port_url()])
             peer = one.transport.find_peer(2)
             assert peer is not None
             await until(lambda: peer.counters.dials_failed, "not there")
@@ -195,7 +195,7 @@ def test_a_peer_that_moved_unbeknown_is_answered_where_it_says_it_is() -> None:
 def test_an_update_to_the_same_address_keeps_the_stream() -> None:
     async def test() -> None:
         async with cluster(1, 2) as (one, two):
-            one.transport.update_peer(2, [closed_port_url(), two.url])
+            one.transport.add_peer(2, [closed_port_url(), two.url])
             one.transport.add_peer(2, [two.url, closed_port_url()])
             one.send(heartbeat(1, 2, 1))
             await until(lambda: two.driver.contexts == [1], "arrived")

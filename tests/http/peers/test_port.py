@@ -195,6 +195,17 @@ REFUSALS = [
 ]
 
 
+def test_a_guest_that_never_had_a_stream_is_forgotten() -> None:
+    async def test() -> None:
+        async with lone() as node:
+            stranger = greeting(9, 1) | {"Content-Length": "0"}
+            answer = await ask(node, "POST /raft/snapshot/etcdpy", stranger)
+            assert answer.status == 400
+            await until(lambda: node.transport.find_peer(9) is None, "it is forgotten")
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     "line", ["GET /raft/stream/etcdpy/2", "POST /raft/snapshot/etcdpy"], ids=["stream", "snapshot"]
 )
@@ -640,11 +651,11 @@ def test_members_with_other_ids_at_an_address_are_not_mixed_up() -> None:
 
     async def test() -> None:
         async with cluster(1, 2, 3) as (one, two, three):
-            one.transport.update_peer(2, [three.url])
+            one.transport.add_peer(2, [three.url])
             failed = one.transport.counters.failed
             await until(lambda: failed[Cause.MEMBER_ID], "refused")
             one.send(heartbeat(1, 2, 1))
-            one.transport.update_peer(2, [two.url])
+            one.transport.add_peer(2, [two.url])
             await until(lambda: one.has(two), "connected again")
             assert three.driver.messages == []
 

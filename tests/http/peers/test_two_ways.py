@@ -92,7 +92,7 @@ def test_a_stream_of_its_own_is_used_once_it_is_there() -> None:
             peer = two.transport.find_peer(1)
             assert peer is not None
             assert peer.counters.streams_accepted == 0
-            one.transport.update_peer(2, [two.url])
+            one.transport.add_peer(2, [two.url])
             await until(lambda: one.has_dialled(two), "found")
             one.send(heartbeat(1, 2, 1))
             await until(lambda: two.driver.contexts == [1], "heard")
