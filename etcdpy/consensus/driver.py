@@ -3,9 +3,9 @@
 A file of its own because it alone, with `writer`, knows asyncio.  There is no task: a batch runs
 in one callback of the loop, from all that has arrived to the write of it, which the writer has
 done; what arrives while that goes on is the next batch (group commit without a timer).  When the
-write has ended, one callback makes it visible, sends what depended on it, applies, releases
-reads and begins the next batch.  Where the loop writes by itself (see `writer`) it is all one
-callback.
+write has ended, one callback makes it visible, sends what depended on it, begins the next batch's
+write if there is one, and then applies and releases reads: the disk does not wait for that.  Where
+the loop writes by itself (see `writer`) it is all one callback.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from etcdpy.consensus.core import Raft
+from etcdpy.consensus.inbox import BATCH_PROPOSALS_MAX, Inbox
 from etcdpy.consensus.interfaces import (
     Applier,
     RandomSource,
@@ -45,8 +46,6 @@ from etcdpy.errors import RAFT_INTERNAL, TOO_MANY_REQUESTS, EtcdError, FatalErro
 # What may wait to be stepped; for proposals it is RaftConfig's held_count_max and held_bytes_max.
 # Messages: peers resend what is lost.
 MESSAGES_COUNT_MAX = 65_536
-# One frame's proposals: as many as are applied in one slice, so that applying keeps up.
-BATCH_PROPOSALS_MAX = 1_024
 
 _TOO_MANY = b"etcdserver: too many requests"
 _STOPPED = b"etcdserver: server stopped"
@@ -98,27 +97,17 @@ class Driver:
         self._is_scheduled = False  # a callback that will run a batch is on its way
         self._is_over = False  # stopping, stopped or failed: no further batch begins
         self._is_sending = False  # what was sent last has not left before the loop's next turn
+        self._has_failed = False
         self._actions: Sequence[Action] = ()  # of the batch going on
         self._position = 0  # of the action in `_actions` that comes next
+        self._writing: Persist | Install | None = None  # by whoever will tell its end
+        self._inbox = Inbox()
         self._reads = WaitingReads()
         # Counted for who asks: how many batches had so many proposals, by the bit length of their
         # number less one; and the beats that a leader's peers got too late.
         self.batch_sizes = [0] * (BATCH_PROPOSALS_MAX.bit_length() + 1)
         self.batched_count = 0
         self.late_beats_count = 0
-        self._init_inbox()
-
-    def _init_inbox(self) -> None:
-        self._messages: list[Message] = []
-        self._has_ticked = False
-        self._proposals: list[bytes] = []
-        self._proposals_bytes = 0
-        self._changes: list[ConfChange] = []
-        self._transfer_to = 0
-        self._must_campaign = False
-        self._ticks_ahead = 0
-        self._unreachable: list[int] = []
-        self._snapshot_reports: list[SnapshotReport] = []
 
     # ---- life
 
@@ -150,15 +139,15 @@ class Driver:
 
         Raises: EtcdError 121 if too much waits already, 300 if the member has stopped.
         """
-        state, config = self._core.state, self._config
-        count = len(self._proposals) + len(state.held)
-        size_bytes = self._proposals_bytes + state.held_bytes + len(data)
+        state, config, inbox = self._core.state, self._config, self._inbox
+        count = len(inbox.proposals) + len(state.held)
+        size_bytes = inbox.proposals_bytes + state.held_bytes + len(data)
         # The core has the same bounds, and drops of what is taken here only what finds no room
         # beside that which others forward in the same turn.
         if count >= config.held_count_max or size_bytes > config.held_bytes_max or self._is_over:
             raise self._refusal()
-        self._proposals.append(data)
-        self._proposals_bytes += len(data)
+        inbox.proposals.append(data)
+        inbox.proposals_bytes += len(data)
         if not self._is_scheduled:
             self._schedule()
 
@@ -167,10 +156,10 @@ class Driver:
 
         Raises: EtcdError 121 if too many wait already, 300 if the member has stopped.
         """
-        count = len(self._changes) + len(self._core.state.held_changes)
+        count = len(self._inbox.changes) + len(self._core.state.held_changes)
         if count >= HELD_CHANGES_MAX or self._is_over:
             raise self._refusal()
-        self._changes.append(change)
+        self._inbox.changes.append(change)
         self._schedule()
 
     def read_index(self) -> "asyncio.Future[int]":
@@ -189,13 +178,13 @@ class Driver:
 
     def step(self, message: Message) -> None:
         """Take a validated message of a peer; one too many is dropped, as a network would."""
-        if len(self._messages) < MESSAGES_COUNT_MAX and not self._is_over:
-            self._messages.append(message)
+        if len(self._inbox.messages) < MESSAGES_COUNT_MAX and not self._is_over:
+            self._inbox.messages.append(message)
             self._schedule()
 
     def transfer_leadership(self, to: int) -> None:
         """Have voter `to` lead instead of whoever does."""
-        self._transfer_to = to
+        self._inbox.transfer_to = to
         self._schedule()
 
     def campaign(self) -> None:
@@ -203,23 +192,23 @@ class Driver:
 
         Members that hear of their leader ignore it: the first question is a pre-vote.
         """
-        self._must_campaign = True
+        self._inbox.must_campaign = True
         self._schedule()
 
     def advance(self, ticks: int) -> None:
         """Have the next so many ticks of the clock pass at once."""
-        self._ticks_ahead += ticks
+        self._inbox.ticks_ahead += ticks
         self._schedule()
 
     def report_unreachable(self, member_id: int) -> None:
         """Tell that messages to a peer may have been lost."""
-        if member_id not in self._unreachable:
-            self._unreachable.append(member_id)
+        if member_id not in self._inbox.unreachable:
+            self._inbox.unreachable.append(member_id)
             self._schedule()
 
     def report_snapshot(self, to: int, *, is_ok: bool) -> None:
         """Tell how `Transport.send_snapshot` ended."""
-        self._snapshot_reports.append(SnapshotReport(to, is_ok))
+        self._inbox.snapshot_reports.append(SnapshotReport(to, is_ok))
         self._schedule()
 
     def compact(self, index: int) -> None:
@@ -267,7 +256,9 @@ class Driver:
         """How much waits here, now."""
         reads = self._reads
         open_count = reads.count - reads.new_count
-        return Backlog(len(self._proposals), len(self._messages), reads.new_count, open_count)
+        return Backlog(
+            len(self._inbox.proposals), len(self._inbox.messages), reads.new_count, open_count
+        )
 
     def _refusal(self) -> EtcdError:
         if self._is_over:
@@ -285,9 +276,9 @@ class Driver:
         assert self._loop is not None
         # One tick however late this is, and one for all that pass while a batch is written: the
         # silence of a loop that stood still is not the leader's.
-        if self._has_ticked and self.status.role is Role.LEADER:
+        if self._inbox.has_ticked and self.status.role is Role.LEADER:
             self.late_beats_count += 1
-        self._has_ticked = True
+        self._inbox.has_ticked = True
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         self._schedule()
 
@@ -304,26 +295,11 @@ class Driver:
         self._execute()
 
     def _take_batch(self) -> Batch:
-        proposals = self._proposals
-        if proposals:
-            count = min(len(proposals), BATCH_PROPOSALS_MAX)
+        batch = self._inbox.take(self._reads.ask())
+        count = len(batch.proposals)
+        if count:
             self.batch_sizes[(count - 1).bit_length()] += 1
             self.batched_count += count
-        batch = Batch(
-            self._messages,
-            int(self._has_ticked) + self._ticks_ahead,
-            proposals[:BATCH_PROPOSALS_MAX],
-            self._changes,
-            self._reads.ask(),
-            self._transfer_to,
-            self._unreachable,
-            self._snapshot_reports,
-            self._must_campaign,
-        )
-        self._init_inbox()
-        if len(proposals) > BATCH_PROPOSALS_MAX:
-            self._proposals = proposals[BATCH_PROPOSALS_MAX:]
-            self._proposals_bytes = sum(map(len, self._proposals))
         return batch
 
     def _execute(self) -> None:
@@ -333,24 +309,28 @@ class Driver:
         while self._position < len(actions):
             action = actions[self._position]
             self._position += 1
-            if isinstance(action, (Persist, Install)):
-                if not self._write(action):
-                    return
-            else:
+            if not isinstance(action, (Persist, Install)):
                 self._do(action)
+            elif not self._write(action):
+                return
+        if self._writing is not None:
+            return
         if self._pump.is_persisting:
-            self._actions = self._pump.persisted()
-            self._position = 0
-            self._execute()
-        elif self._has_arrivals() or self._pump.has_work:
+            self._persisted()
+        elif self._inbox.is_any or self._reads.may_ask or self._pump.has_work:
             self._schedule()
 
-    def _has_arrivals(self) -> bool:
-        """Whether something came while the batch was going on, and found it so."""
-        queues = (self._messages, self._proposals, self._changes, self._snapshot_reports)
-        others = (self._transfer_to, self._unreachable, self._must_campaign)
-        has_ticked = self._has_ticked or self._ticks_ahead > 0
-        return has_ticked or any(queues) or any(others) or self._reads.may_ask
+    def _persisted(self) -> None:
+        """Do what the end of a batch's write allows, the next batch's write first."""
+        must_apply = not self._inbox.proposals or self._is_over
+        self._actions = self._pump.persisted(must_apply=must_apply)
+        self._position = 0
+        if must_apply:
+            self._execute()
+            return
+        for action in self._actions:
+            self._do(action)
+        self._begin()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):
@@ -367,17 +347,22 @@ class Driver:
             self._on_soft_state(action.soft_state)
 
     def _write(self, action: Persist | Install) -> bool:
-        """Write, or have it written; return whether it is written already, and visible."""
+        """Write, or have it written; return whether to go on with what follows.
+
+        What is still being written then is `_writing`.
+        """
         assert self._loop is not None
         assert self._writer is not None
         if isinstance(action, Install):
             if self._installer is None:
                 raise FatalError(f"snapshot {action.meta.index} received by a member without peers")
+            self._writing = action
             self._writer.submit(partial(self._installer.write, *action), self._written)
             return False
         if not self._writer.may_write_here(len(action.entries)):
+            self._writing = action
             self._write_beside(action)
-            return False
+            return True
         if self._is_sending:  # first let it leave: the peers' disks work while this one's does
             self._position -= 1
             self._loop.call_soon(self._guard, self._execute)
@@ -412,7 +397,7 @@ class Driver:
             self._guard(self._go_on)
 
     def _go_on(self) -> None:
-        written = self._actions[self._position - 1]
+        written, self._writing = self._writing, None
         if isinstance(written, Persist):
             self._storage.stabilise(*written)
         else:
@@ -425,13 +410,17 @@ class Driver:
 
     def _guard(self, part: Callable[[], None]) -> None:
         """Run a part of a batch; whatever it raises ends the member."""
+        if self._has_failed:  # while this was on its way
+            return
         try:
             part()
         except Exception as error:  # an edge: half a batch can't be taken back
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._is_over = True
+        if self._has_failed:
+            return
+        self._is_over = self._has_failed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

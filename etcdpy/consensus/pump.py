@@ -2,14 +2,17 @@
 
 A file of its own because the order of doing is half of Raft's safety, and here it is data:
 
-    begin      SoftStateChanged, SendNow, SendSnapshot, Apply, ReleaseReads, Install, Persist
+    begin      SoftStateChanged, SendNow, SendSnapshot, Persist, Apply, ReleaseReads
     persisted  SendAfterPersist, Apply, ReleaseReads
 
-Where nothing has to be persisted, the second line follows the first in one list.  Whoever runs
-the actions does them one after the other and in this order, finishes Install and Persist before
-it calls `persisted`, and calls `applied` when an Apply is done; a crash is to drop the pump and
-begin with a new one on what the storage recovers.  So no vote is asked for or given, and nothing
-acknowledged, before it is on disk; no read is answered before its index is applied.
+Where nothing has to be persisted, the second line follows the first in one list; where a received
+snapshot is to be installed, Apply and ReleaseReads come before Install, and that before Persist.
+Whoever runs the actions does them one after the other and in this order, and calls `applied` when
+an Apply is done.  Install is finished before what follows it; a Persist has only to be begun, so
+that what is on disk already is applied while the disk works, and both are finished before
+`persisted` is called.  A crash is to drop the pump and begin with a new one on what the storage
+recovers.  So no vote is asked for or given, and nothing acknowledged, before it is on disk; no
+read is answered before its index is applied.
 """
 
 from collections.abc import Collection, Sequence
@@ -87,7 +90,7 @@ class Install(NamedTuple):
 
 
 class Persist(NamedTuple):
-    """Write one frame and fsync it, then make it visible in the storage's view."""
+    """Begin to write one frame and fsync it; then make it visible in the storage's view."""
 
     hard_state: HardState | None  # None: as on disk
     entries: Sequence[Entry]
@@ -150,13 +153,16 @@ class Pump:
         if not ready.must_persist:
             self._finish(ready, actions)
             return actions
-        self._apply(actions)
         self._persist(ready, actions)
         self._persisting = ready
         return actions
 
-    def persisted(self) -> list[Action]:
-        """Note that all that `begin` asked for is on disk; return what may be done now."""
+    def persisted(self, *, must_apply: bool = True) -> list[Action]:
+        """Note that all that `begin` asked for is on disk; return what may be done now.
+
+        Unless `must_apply`, what is to be applied is left to the next `begin`, which follows at
+        once: it puts the next Persist before it.
+        """
         ready = self._persisting
         assert ready is not None
         self._persisting = None
@@ -169,7 +175,7 @@ class Pump:
         if ready.hard_state is not None:
             core.hard_state_persisted(ready.hard_state)
         actions: list[Action] = []
-        self._finish(ready, actions)
+        self._finish(ready, actions, must_apply=must_apply)
         return actions
 
     def applied(self, index: int, refused: Collection[int] = ()) -> None:
@@ -200,18 +206,24 @@ class Pump:
             core.campaign()
 
     def _persist(self, ready: Ready, actions: list[Action]) -> None:
-        if ready.snapshot is not None:
-            # The entries after it are in the next frame, so its own commit is all there is.
-            assert ready.hard_state is not None
-            hard_state = ready.hard_state._replace(commit=ready.snapshot.index)
-            actions.append(Install(hard_state, ready.snapshot))
-        if ready.entries or ready.snapshot is None:
+        """Put in what is to be made durable, and what has to be applied around it."""
+        if ready.snapshot is None:
+            actions.append(Persist(ready.hard_state, ready.entries))
+            self._apply(actions)
+            return
+        self._apply(actions)
+        # The entries after it are in the next frame, so its own commit is all there is.
+        assert ready.hard_state is not None
+        hard_state = ready.hard_state._replace(commit=ready.snapshot.index)
+        actions.append(Install(hard_state, ready.snapshot))
+        if ready.entries:
             actions.append(Persist(ready.hard_state, ready.entries))
 
-    def _finish(self, ready: Ready, actions: list[Action]) -> None:
+    def _finish(self, ready: Ready, actions: list[Action], *, must_apply: bool = True) -> None:
         if ready.messages_after_persist:
             actions.append(SendAfterPersist(ready.messages_after_persist))
-        self._apply(actions)
+        if must_apply:
+            self._apply(actions)
 
     def _apply(self, actions: list[Action]) -> None:
         entries = self.core.take_committed()

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 
 import pytest
 
-from etcdpy.consensus import driver as driver_module
-from etcdpy.consensus import waiting
+from etcdpy.consensus import inbox, waiting
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.membership import HELD_CHANGES_MAX
 from etcdpy.consensus.messages import (
@@ -45,6 +44,13 @@ class GatedStorage(MemoryStorage):
         self.error: Exception | None = None
         self.threads: set[int] = set()
         self.began = threading.Event()
+        self.shuts_after_next = False  # the gate
+
+    def stabilise(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        super().stabilise(hard_state, entries)
+        if self.shuts_after_next:
+            self.shuts_after_next = False
+            self.gate.clear()
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         self.threads.add(threading.get_ident())
@@ -130,6 +136,14 @@ class Rig:
         self.storage.gate.clear()
         self.storage.began.clear()
         self.driver.propose(data)
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, self.storage.began.wait, DEADLINE_S)
+
+    async def go_on_to_the_next(self) -> None:
+        """Let the write that is held end; return in the midst of the next one, which is held."""
+        self.storage.began.clear()
+        self.storage.shuts_after_next = True
+        self.storage.gate.set()
         loop = asyncio.get_running_loop()
         assert await loop.run_in_executor(None, self.storage.began.wait, DEADLINE_S)
 
@@ -269,6 +283,59 @@ def test_nothing_is_applied_before_its_write_has_returned() -> None:
     run(main)
 
 
+def test_what_is_on_disk_is_applied_while_the_next_write_goes_on() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        await rig.propose_and_hold(b"a")
+        rig.driver.propose(b"b")
+        read = rig.driver.read_index()
+        await rig.go_on_to_the_next()
+        await rig.until_applied(1)
+        assert rig.collector.datas == [b"a"]
+        assert await read == rig.driver.status.applied
+        rig.storage.gate.set()
+        await rig.until_applied(2)
+        await rig.driver.stop()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    run(main)
+
+
+def test_a_failure_to_apply_while_a_write_goes_on_ends_all() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        await rig.propose_and_hold(b"a")
+        rig.driver.propose(b"b")
+        rig.collector.error = ValueError("a bug")
+        await rig.go_on_to_the_next()
+        await rig.until(lambda: rig.fatal)
+        rig.collector.error = None
+        rig.storage.gate.set()
+        await rig.driver.stop()
+        assert [str(error) for error in rig.fatal] == ["ValueError: a bug"]
+        assert rig.collector.datas == []
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    run(main)
+
+
+def test_a_write_that_fails_takes_nothing_back_of_what_was_applied_meanwhile() -> None:
+    async def main() -> None:
+        rig = await Rig(bootstrapped([1])).started()
+        await rig.propose_and_hold(b"a")
+        rig.driver.propose(b"b")
+        await rig.go_on_to_the_next()
+        await rig.until_applied(1)
+        rig.storage.error = FatalError("disk full")
+        rig.storage.gate.set()
+        await rig.until(lambda: rig.fatal)
+        assert rig.collector.datas == [b"a"]
+        await rig.driver.stop()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    run(main)
+
+
 def test_all_writes_are_in_one_thread_that_is_not_the_loops() -> None:
     async def main() -> None:
         rig = await Rig(bootstrapped([1])).started()
@@ -385,7 +452,7 @@ def test_too_many_configuration_changes_are_refused() -> None:
 
 def test_a_frame_holds_at_most_what_one_slice_applies(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        monkeypatch.setattr(driver_module, "BATCH_PROPOSALS_MAX", 4)
+        monkeypatch.setattr(inbox, "BATCH_PROPOSALS_MAX", 4)
         rig = await Rig(bootstrapped([1]), apply_count_max=4).started()
         for number in range(10):
             rig.driver.propose(b"%d" % number)

@@ -278,16 +278,18 @@ class SimulatedMember:
                 self._run()
 
     def _run(self) -> None:
-        batch = self._take_batch()
         self._is_running = True
         try:
-            self._actions = self.pump.begin(batch)
-            self._position = 0
-            self._host.stepped(self)
+            self._begin()
             self._execute()
         except FatalError as error:
             self._fail(error)
         self._is_running = False
+
+    def _begin(self) -> None:
+        self._actions = self.pump.begin(self._take_batch())
+        self._position = 0
+        self._host.stepped(self)
 
     def _take_batch(self) -> Batch:
         messages, has_ticked = self._messages, self._has_ticked
@@ -315,20 +317,26 @@ class SimulatedMember:
             while self._position < len(actions):
                 action = actions[self._position]
                 self._position += 1
-                if isinstance(action, (SendNow, SendAfterPersist)):
-                    host.send(self, action.messages)
-                elif isinstance(action, (Persist, Install)):
+                if isinstance(action, (Persist, Install)):
                     self._begin_writing(action)
-                    return
+                    if isinstance(action, Install):
+                        return
                 else:
                     self._do(action)
                     if self.is_dead:
                         return
+            if self.writing is not None:
+                return
             if not self.pump.is_persisting:
                 break
-            self._actions = self.pump.persisted()
+            must_apply = not self._proposals
+            self._actions = self.pump.persisted(must_apply=must_apply)
             self._position = 0
             host.stepped(self)
+            if not must_apply:
+                for action in self._actions:
+                    self._do(action)
+                self._begin()
         self._maybe_snapshot()
         if self._has_input or self.pump.has_work:
             self._wake_later()
@@ -353,7 +361,9 @@ class SimulatedMember:
         return (profile.sync_min + int(self._random.random() * spread)) * self.disk_slowness
 
     def _do(self, action: Action) -> None:
-        if isinstance(action, Apply):
+        if isinstance(action, (SendNow, SendAfterPersist)):
+            self._host.send(self, action.messages)
+        elif isinstance(action, Apply):
             self._apply(action.entries)
         elif isinstance(action, ReleaseReads):
             for token in action.tokens:
