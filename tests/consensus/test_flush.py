@@ -14,7 +14,7 @@ from etcdpy.consensus.interfaces import Flusher
 from etcdpy.consensus.messages import Entry, HardState
 from etcdpy.errors import FatalError
 from tests.consensus.harness import bootstrapped
-from tests.consensus.test_driver import GatedStorage, Rig, run
+from tests.consensus.rig import GatedStorage, Rig, run
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

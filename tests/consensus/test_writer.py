@@ -9,7 +9,7 @@ from etcdpy.consensus.messages import Message, MessageKind
 from etcdpy.consensus.writer import Pace
 from etcdpy.errors import FatalError
 from tests.consensus.harness import bootstrapped, with_log
-from tests.consensus.test_driver import DEADLINE_S, Rig, run
+from tests.consensus.rig import DEADLINE_S, Rig, run
 
 MAX_S = 0.001
 
