@@ -3,13 +3,13 @@
 An entry's data is an envelope: who proposed it (member id and a random number of its boot), the
 proposal's counter, the kind of state machine, and the command's bytes.  Only an entry of this very
 boot may answer a waiting proposal: one of an earlier boot can still commit, and its counter may
-equal one of ours.  A new state machine is a new row of `_machines`.
+equal one of ours.  A new state machine is a new row of `_DECODERS`.
 """
 
 import logging
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, Entry, EntryKind
@@ -20,6 +20,7 @@ from etcdpy.http.notifier import Notifier
 from etcdpy.logs import fields
 from etcdpy.settings.limits import PROPOSALS_MAX
 from etcdpy.tree import command as tree_command
+from etcdpy.tree import members
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.event import Event
 from etcdpy.tree.replacement import replace_state, tell
@@ -33,6 +34,7 @@ TREE = 1
 _ORIGIN = struct.Struct(">QQ")  # member id, boot number
 _HEAD = struct.Struct(">16sQB")  # origin, counter, state machine
 _HEAD_BYTES = _HEAD.size
+_DECODERS: Mapping[int, Callable[[bytes], Command]] = {TREE: tree_command.decode}
 
 #: Applying entries for longer than this is worth a line; etcd's number.
 SLOW_APPLY_NS = 100_000_000
@@ -82,7 +84,6 @@ class Applications:
         self._on_conf_change = on_conf_change
         self._on_sync = on_sync
         self._pending_max = pending_max
-        self._machines: dict[int, Callable[[bytes], None]] = {TREE: self._run_foreign}
 
     @property
     def pending_count(self) -> int:
@@ -185,25 +186,18 @@ class Applications:
         )
 
     def _apply_normal(self, entry: Entry) -> None:
-        if len(entry.data) < _HEAD_BYTES:
-            raise FatalError(f"entry {entry.index} can't be read: it has no whole head")
-        origin, counter, machine = _HEAD.unpack_from(entry.data)
-        waiting = self._pending.pop(counter, None) if origin == self._origin else None
-        if waiting is not None:
-            # Our own command object is what these bytes were packed from: nothing to decode.
-            self._run(waiting.command, waiting.result)
-            return
-        run = self._machines.get(machine)
-        if run is None:
-            raise FatalError(f"entry {entry.index} is for the unknown state machine {machine}")
+        data = entry.data
+        if data.startswith(self._origin) and len(data) >= _HEAD_BYTES:
+            waiting = self._pending.pop(_HEAD.unpack_from(data)[1], None)
+            if waiting is not None:
+                # Our own command object is what these bytes were packed from: nothing to decode.
+                self._run(waiting.command, waiting.result)
+                return
         try:
-            run(entry.data[_HEAD_BYTES:])
+            command = decode(data)
         except ValueError as error:
             raise FatalError(f"entry {entry.index} can't be read: {error}") from error
-
-    def _run_foreign(self, data: bytes) -> None:
-        """Run a tree command that another member, or another boot, has proposed."""
-        self._run(tree_command.decode(data), None)
+        self._run(command, None)
 
     def _run(self, command: Command, result: Outcome | None) -> None:
         try:
@@ -219,3 +213,26 @@ class Applications:
             self._on_sync(command)
         if self.tree.hub.ready:
             self._notifier.tell()
+
+
+def decode(data: bytes) -> Command:
+    """Return the command that an entry holds, whoever has proposed it.
+
+    Raises: ValueError when it is none, or one of a later version.
+    """
+    if len(data) < _HEAD_BYTES:
+        raise ValueError("it has no whole head")
+    _, _, machine = _HEAD.unpack_from(data)
+    decoder = _DECODERS.get(machine)
+    if decoder is None:
+        raise ValueError(f"it is for the unknown state machine {machine}")
+    return decoder(data[_HEAD_BYTES:])
+
+
+def check_data(data: bytes) -> None:
+    """Check what a peer wants in the log; nothing, a new leader's first entry, is allowed.
+
+    Raises: ValueError for what could not be applied, or what members do not propose.
+    """
+    if data:
+        members.check_command(decode(data))

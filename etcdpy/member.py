@@ -28,6 +28,7 @@ from etcdpy.clustering.versions import VersionMonitor
 from etcdpy.consensus.driver import Driver
 from etcdpy.consensus.messages import ConfChange, Entry, Role, SnapshotMeta, SoftState
 from etcdpy.consensus.state import RaftConfig
+from etcdpy.entry_checks import ENTRY_CHECKS
 from etcdpy.errors import TOO_MANY_REQUESTS, EtcdError, FatalError
 from etcdpy.expirer import SYNC_INTERVAL_S, Expirer
 from etcdpy.http.app import CONNECTIONS_MAX
@@ -70,8 +71,6 @@ embed_log = logging.getLogger("etcdpy.embed")
 WITHDRAW_INTERVAL_S = 0.1
 #: How often the quota is looked at while nobody writes.
 QUOTA_INTERVAL_S = 0.5
-
-_STOPPED = b"etcdserver: server stopped"
 
 
 class Member:
@@ -149,6 +148,7 @@ class Member:
         return PeerTransport(
             Identity(self._cluster_id, self.member_id, ETCD_VERSION, urls),
             self._storage,
+            checks=ENTRY_CHECKS,
             removed=lambda: members.removed_ids(self._tree),
             random_source=random.Random(secrets.randbits(64)),
             callbacks=PeerCallbacks(
@@ -268,7 +268,7 @@ class Member:
         await self._servers.stop_peers()
         await self._driver.stop()
         await self._snapshotter.stop()
-        self._applications.withdraw_all(_STOPPED)
+        self._applications.withdraw_all(b"etcdserver: server stopped")
         self._storage.close()
 
     def _fail(self, error: FatalError) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from etcdpy.apply import TREE, Applications
+from etcdpy.apply import TREE, Applications, check_data
 from etcdpy.consensus.codec import encode_conf_change
 from etcdpy.consensus.messages import ConfChange, ConfChangeKind, Entry, EntryKind
 from etcdpy.errors import KEY_EXISTS, TOO_MANY_REQUESTS, EtcdError, FatalError
@@ -178,13 +178,32 @@ def test_a_refused_configuration_change_is_reported_by_index() -> None:
     ("data", "reason"),
     [
         (b"short", "entry 1 can't be read: it has no whole head"),
-        (bytes(24) + b"\x09rest", "entry 1 is for the unknown state machine 9"),
+        (bytes(24) + b"\x09rest", "entry 1 can't be read: it is for the unknown state machine 9"),
         (bytes(24) + bytes([TREE]) + b"\x01", "entry 1 can't be read: not a command"),
     ],
 )
 def test_an_entry_that_cannot_be_read_stops_the_member(data: bytes, reason: str) -> None:
     with pytest.raises(FatalError, match=reason):
         Fixture().commit(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"short", "no whole head"),
+        (bytes(24) + b"\x09rest", "unknown state machine 9"),
+        (bytes(24) + bytes([TREE]) + b"\x01", "not a command"),
+        (Fixture().applications.wrap(Command(CommandKind.DELETE, NOW_NS, b"/0")), "b'/0' is not"),
+    ],
+)
+def test_what_could_not_be_applied_is_refused_before(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_data(data)
+
+
+def test_what_can_be_applied_passes() -> None:
+    check_data(b"")
+    check_data(Fixture().applications.wrap(set_key(b"a")))
 
 
 def test_a_gap_in_the_log_stops_the_member() -> None:

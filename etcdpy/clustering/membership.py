@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 import msgpack
 
+from etcdpy.consensus.codec import decode_conf_change
 from etcdpy.consensus.messages import ConfChange, ConfChangeKind
 from etcdpy.tree import members
 from etcdpy.tree.members import Member, MemberRefusal
 from etcdpy.tree.tree import Tree
+from etcdpy.urls import parse_urls
 
 log = logging.getLogger("etcdpy.etcdserver.membership")
 
@@ -43,6 +45,22 @@ def peer_urls_of(change: ConfChange) -> tuple[str, ...]:
 def token_of(change: ConfChange) -> bytes:
     """Return the token that the proposer gave the change."""
     return bytes(_fields(change)[1])
+
+
+def check_data(data: bytes) -> None:
+    """Check the data of a change that a peer wants in the log.
+
+    Raises: PeerError or ValueError for what could not be applied: no change, or a member without
+        addresses that can be dialled.
+    """
+    change = decode_conf_change(data)
+    peer_urls, token = _fields(change)
+    if type(token) is not bytes or type(peer_urls) is not tuple:
+        raise ValueError("a change without URLs and token")
+    if not all(type(url) is str for url in peer_urls):
+        raise ValueError("a peer URL is no text")
+    if change.kind != ConfChangeKind.REMOVE and not parse_urls(peer_urls):
+        raise ValueError("a member without peer URLs")
 
 
 def apply_change(tree: Tree, change: ConfChange, cluster_id: int) -> MemberRefusal | None:
@@ -83,6 +101,12 @@ def _context(peer_urls: Sequence[str], token: bytes) -> bytes:
 
 
 def _fields(change: ConfChange) -> tuple[Sequence[str], bytes]:
-    """Return the first two fields of the context; a later version may add some, never move one."""
-    peer_urls, token, *_ = msgpack.unpackb(change.context)
+    """Return the first two fields of the context; a later version may add some, never move one.
+
+    Raises: ValueError for what members do not make.
+    """
+    try:
+        peer_urls, token, *_ = msgpack.unpackb(change.context, use_list=False)
+    except (TypeError, msgpack.UnpackException) as error:
+        raise ValueError(f"not the context of a change: {error}") from error
     return peer_urls, token

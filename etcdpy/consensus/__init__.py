@@ -67,7 +67,8 @@ APPEND               Followers take the entries if the one before them fits, mov
                      index, and answer with the last index that agrees; else with a hint where
                      the logs may agree, a term at a time.  Candidates of that term become
                      followers.  A leader of that term stops: two leaders in a term are the end
-                     of all promises.
+                     of all promises.  But one that is in no configuration here is not believed
+                     against a member: that is dropped.
 APPEND_RESPONSE      The leader moves `match`, commits what a quorum has if it is of its term,
                      and sends what there is room for; on a rejection it probes further back.
                      Others ignore it.

@@ -25,6 +25,9 @@ from etcdpy.errors import PeerError
 
 # An id or an index is an unsigned 64-bit number everywhere, as msgpack's widest integer is.
 NUMBER_MAX = 2**64 - 1
+# Terms and indexes are counted up from what is believed, and must fit when they are packed again:
+# more than anybody reaches, and far enough below the widest integer.
+PLACE_MAX = 2**62
 # One entry holds one request, and the largest body that the API takes is a fraction of this.
 ENTRY_BYTES_MAX = 64 << 20
 # Far above what one append may carry (RaftConfig.append_bytes_max plus one entry): a decoder's
@@ -163,6 +166,7 @@ def _snapshot_meta(fields: Any) -> SnapshotMeta:
     index, term, conf = fields
     _require(_is_number(index) and _is_number(term), "snapshot: not an unsigned number")
     _require(index > 0 and term > 0, "snapshot: of nothing")
+    _require(max(index, term) <= PLACE_MAX, "snapshot: beyond any log")
     _require(isinstance(conf, tuple) and len(conf) == 2, "snapshot: no configuration")
     voters, learners = _ids(conf[0]), _ids(conf[1])
     _require(len(voters) > 0, "snapshot: no voters")
@@ -183,7 +187,12 @@ def _check_content(message: Message) -> None:
     """Check what a kind says of its fields."""
     kind = message.kind
     _require(message.term > 0 or kind is MessageKind.REMOVED, "without a term")
+    _require(max(message.term, message.log_term, message.commit) <= PLACE_MAX, "beyond any log")
+    # A transfer's is the id of a member.
+    _require(message.index <= PLACE_MAX or kind is MessageKind.TRANSFER, "beyond any log")
     _require((message.snapshot is not None) == (kind is MessageKind.SNAPSHOT), "snapshot misplaced")
+    if message.snapshot is not None:
+        _require(message.snapshot.term <= message.term, "snapshot: of a later term")
     if kind is MessageKind.APPEND:
         _check_run(message)
     elif kind is MessageKind.PROPOSE:

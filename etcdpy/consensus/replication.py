@@ -253,13 +253,31 @@ def report_snapshot(state: State, member_id: int, *, is_ok: bool) -> None:
 # ---- the follower's side
 
 
-def hear_leader(state: State, leader_id: int) -> None:
-    """Follow the leader that has just been heard of in the current term."""
-    if state.is_leader or state.leader_id not in (0, leader_id):
-        raise FatalError(f"two leaders in term {state.term}: {leader_id:x} and {state.leader_id:x}")
+def hear_leader(state: State, leader_id: int) -> bool:
+    """Follow the leader that has just been heard of in the current term; return whether it is one.
+
+    Two of them in one term are the end, unless one is in no configuration here.  It may be a
+    member, added by what this log does not hold yet, and is followed for that; but against a
+    member its word counts for nothing.
+
+    Raises: FatalError for two members that lead.
+    """
+    if state.leader_id not in (0, leader_id) and not _is_believed(state, leader_id):
+        state.counters.strangers_refused += 1
+        return False
     state.election_elapsed = 0
     if state.leader_id != leader_id:
         state.become_follower(state.term, leader_id)
+    return True
+
+
+def _is_believed(state: State, leader_id: int) -> bool:
+    """Whether to follow `leader_id` instead of who leads already, as far as is known here."""
+    if not state.is_member(leader_id):
+        return False
+    if state.is_leader or state.is_member(state.leader_id):
+        raise FatalError(f"two leaders in term {state.term}: {leader_id:x} and {state.leader_id:x}")
+    return True
 
 
 def on_append(state: State, message: Message) -> None:
@@ -267,7 +285,8 @@ def on_append(state: State, message: Message) -> None:
 
     Source: Raft (extended), section 5.3.
     """
-    hear_leader(state, message.sender)
+    if not hear_leader(state, message.sender):
+        return
     log = state.log
     if message.index < log.commit:
         _respond(state, message, log.commit)
@@ -295,7 +314,11 @@ def on_append(state: State, message: Message) -> None:
 
 def on_heartbeat(state: State, message: Message) -> None:
     """Learn that the leader lives and what is committed."""
-    hear_leader(state, message.sender)
+    if not hear_leader(state, message.sender):
+        return
+    if message.commit > state.log.last_index and not state.is_member(message.sender):
+        state.counters.strangers_refused += 1
+        return  # of a member it would mean that what it was told is lost
     state.log.commit_to(message.commit)
     state.post(
         Message(
@@ -310,7 +333,8 @@ def on_heartbeat(state: State, message: Message) -> None:
 
 def on_snapshot(state: State, message: Message) -> None:
     """Put a snapshot in the place of the log, unless the log already holds what it stands for."""
-    hear_leader(state, message.sender)
+    if not hear_leader(state, message.sender):
+        return
     meta = message.snapshot
     assert meta is not None
     _maybe_restore(state, meta)

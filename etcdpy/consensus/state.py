@@ -101,6 +101,7 @@ class Counters:
     changes_refused: int = 0
     reads_dropped: int = 0
     messages_misdirected: int = 0
+    strangers_refused: int = 0  # who is in no configuration here, and said what can't be
 
 
 class State:
@@ -206,6 +207,10 @@ class State:
     def is_voter(self) -> bool:
         """Whether this member has a vote."""
         return self.id in self.voters
+
+    def is_member(self, member_id: int) -> bool:
+        """Whether somebody is in the configuration as applied, which may lag behind."""
+        return member_id in self.voters or member_id in self.learners
 
     @property
     def is_sole_voter(self) -> bool:

@@ -40,6 +40,11 @@ _RAFT = (
     Family(
         "etcdpy_raft_messages_misdirected_total", _COUNTER, "Messages that were for someone else."
     ),
+    Family(
+        "etcdpy_raft_strangers_refused_total",
+        _COUNTER,
+        "Claims to lead of who is not known as a member, which members contradict.",
+    ),
     Family("etcdpy_raft_proposals_held", _GAUGE, "Proposals that wait for a leader."),
     Family("etcdpy_raft_proposals_held_bytes", _GAUGE, "Bytes of proposals that wait for one."),
     Family(

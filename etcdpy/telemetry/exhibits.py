@@ -239,6 +239,7 @@ def _show_raft(parts: Parts, text: Exposition) -> None:
     text.put("etcdpy_raft_changes_refused_total", counters.changes_refused)
     text.put("etcdpy_raft_reads_dropped_total", counters.reads_dropped)
     text.put("etcdpy_raft_messages_misdirected_total", counters.messages_misdirected)
+    text.put("etcdpy_raft_strangers_refused_total", counters.strangers_refused)
     text.put("etcdpy_raft_proposals_held", status.held_count)
     text.put("etcdpy_raft_proposals_held_bytes", status.held_bytes)
     if status.role is Role.LEADER:

@@ -9,6 +9,7 @@ Source: spec/cluster.md section 3, spec/members.md sections 1 to 3.
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -22,6 +23,10 @@ REMOVED_MEMBERS = b"/0/removed_members"
 CLUSTER_VERSION = b"/0/version"
 RAFT_ATTRIBUTES = b"raftAttributes"
 ATTRIBUTES = b"attributes"
+
+_ROOT = b"/0"
+_ATTRIBUTES_PATH = re.compile(MEMBERS + rb"/[0-9a-f]{1,16}/" + ATTRIBUTES)
+_VERSION = re.compile(rb"\d{1,6}\.\d{1,6}\.\d{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +84,41 @@ def cluster_version(tree: Tree) -> str | None:
 
 def _member_of(member_id: int, raft_attributes: bytes, attributes: bytes) -> Member:
     try:
-        raft_fields: dict[str, Any] = json.loads(raft_attributes)
-        fields: dict[str, Any] = json.loads(attributes)
+        raft_fields = _read_fields(raft_attributes)
+        name, client_urls = _read_attributes(attributes)
+        return Member(
+            id=member_id,
+            peer_urls=_texts(raft_fields.get("peerURLs")),
+            name=name,
+            client_urls=client_urls,
+            is_learner=bool(raft_fields.get("isLearner", False)),
+        )
     except ValueError as error:
         raise FatalError(f"the rows of member {member_id:x} are damaged: {error}") from error
-    return Member(
-        id=member_id,
-        peer_urls=tuple(raft_fields["peerURLs"]),
-        name=fields.get("name", ""),
-        client_urls=tuple(fields.get("clientURLs", ())),
-        is_learner=raft_fields.get("isLearner", False),
-    )
+
+
+def _read_attributes(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the name and client URLs that a member has announced.  Raises: ValueError."""
+    fields = _read_fields(data)
+    (name,) = _texts([fields.get("name", "")])
+    return name, _texts(fields.get("clientURLs", []))
+
+
+def _read_fields(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("JSON of too many levels") from error
+    if type(fields) is not dict:
+        raise ValueError("no JSON object")
+    return fields
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if type(values) is not list or not all(type(value) is str for value in values):
+        raise ValueError(f"not texts: {values!r:.40}")
+    "".join(values).encode()  # an escape of JSON can be half a character
+    return tuple(values)
 
 
 # Commands of a member about itself and the cluster
@@ -108,6 +137,23 @@ def publish(
 def set_cluster_version(version: str, now_ns: int) -> Command:
     """Return the command that makes `version` (`3.4.0`) the agreed cluster version."""
     return Command(CommandKind.SET, now_ns, CLUSTER_VERSION, version.encode())
+
+
+def check_command(command: Command) -> None:
+    """Check that `command` leaves alone what only changes of the configuration may change.
+
+    Raises: ValueError if what it leaves could not be read as members and their version.
+    """
+    path, value = command.path, command.value
+    if path != _ROOT and not path.startswith(_ROOT + b"/"):
+        return
+    if command.kind == CommandKind.SET and not command.is_dir and command.expiration_ns is None:
+        if path == CLUSTER_VERSION and _VERSION.fullmatch(value):
+            return
+        if _ATTRIBUTES_PATH.fullmatch(path):
+            _read_attributes(value)
+            return
+    raise ValueError(f"{path!r} is not for such a command")
 
 
 # Changes of the configuration, applied

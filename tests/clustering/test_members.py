@@ -43,6 +43,7 @@ class Rig:
         self.transport = PeerTransport(
             Identity(CLUSTER_ID, ME.id, "3.4.23", ME.peer_urls),
             cast(SnapshotSource, None),  # nothing is sent
+            checks={},
             removed=set,
             random_source=random.Random(1),
         )

@@ -25,6 +25,7 @@ from etcdpy.consensus.messages import (
 from etcdpy.errors import PeerError
 
 numbers = st.integers(0, 2**64 - 1)
+places = st.integers(0, 2**62)
 ids = st.integers(1, 2**64 - 1)
 changes = st.builds(ConfChange, st.sampled_from(ConfChangeKind), ids, st.binary(max_size=20))
 
@@ -38,7 +39,7 @@ def append(index: int, log_term: int, terms: list[int], data: bytes) -> Message:
 
 appends = st.builds(
     append,
-    st.integers(0, 2**63),
+    st.integers(0, 2**62),
     st.integers(0, 3),
     st.lists(st.integers(3, 9), max_size=4),
     st.binary(max_size=9),
@@ -48,10 +49,10 @@ answers = st.builds(
     st.sampled_from([MessageKind.APPEND_RESPONSE, MessageKind.VOTE, MessageKind.READ_INDEX]),
     ids,
     ids,
-    ids,
-    numbers,
-    numbers,
-    numbers,
+    st.integers(1, 2**62),
+    places,
+    places,
+    places,
     st.just(()),
     st.booleans(),
     numbers,
@@ -115,6 +116,10 @@ def with_field(message: Message, name: str, value: object) -> list[object]:
         (HEARTBEAT, "term", -1),
         (HEARTBEAT, "term", 0),
         (HEARTBEAT, "index", "1"),
+        (HEARTBEAT, "term", 2**62 + 1),
+        (HEARTBEAT, "index", 2**62 + 1),
+        (HEARTBEAT, "log_term", 2**62 + 1),
+        (HEARTBEAT, "commit", 2**62 + 1),
         (HEARTBEAT, "commit", None),
         (HEARTBEAT, "context", 1.5),
         (HEARTBEAT, "hint", b""),
@@ -126,6 +131,8 @@ def with_field(message: Message, name: str, value: object) -> list[object]:
         (SNAPSHOT, "snapshot", [5, 2]),
         (SNAPSHOT, "snapshot", [0, 2, [[1], []]]),
         (SNAPSHOT, "snapshot", [5, 0, [[1], []]]),
+        (SNAPSHOT, "snapshot", [2**62 + 1, 2, [[1], []]]),
+        (SNAPSHOT, "snapshot", [5, 4, [[1], []]]),  # of a later term than its sender's
         (SNAPSHOT, "snapshot", [5, -2, [[1], []]]),
         (SNAPSHOT, "snapshot", [5, 2, [[], [1]]]),
         (SNAPSHOT, "snapshot", [5, 2, [[1], [1]]]),
@@ -203,3 +210,8 @@ def test_an_entry_and_a_configuration_are_bounded(monkeypatch: pytest.MonkeyPatc
 def test_who_was_removed_may_be_told_without_a_term() -> None:
     told = Message(MessageKind.REMOVED, 1, 2)
     assert decode_messages(encode_messages([told])) == [told]
+
+
+def test_the_id_of_a_transfer_may_be_any() -> None:
+    transfer = Message(MessageKind.TRANSFER, 1, 2, 3, 2**64 - 1)
+    assert decode_messages(encode_messages([transfer])) == [transfer]

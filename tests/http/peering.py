@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from etcdpy.consensus.messages import ConfState, Entry, Message, MessageKind, SnapshotMeta
+from etcdpy.consensus.messages import (
+    ConfState,
+    Entry,
+    EntryKind,
+    Message,
+    MessageKind,
+    SnapshotMeta,
+)
 from etcdpy.errors import FatalError
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import HttpServer
@@ -34,6 +41,14 @@ LIMITS = PeerLimits(
     backoff_max_s=0.1,
     snapshot_stall_s=2.0,
 )
+
+
+def _check(data: bytes) -> None:
+    if data == b"garbage":
+        raise ValueError("garbage")
+
+
+CHECKS = {EntryKind.NORMAL: _check, EntryKind.CONF_CHANGE: _check}
 SNAPSHOT = SnapshotMeta(7, 3, ConfState((1, 2)))
 
 
@@ -72,9 +87,19 @@ def heartbeat(sender: int, to: int, context: int = 0) -> Message:
 
 
 @dataclass
-class Driver:
-    """What a transport tells the driver."""
+class Place:
+    """Where a member is."""
 
+    term: int = 3
+    leader_id: int = 0
+    last_index: int = 7
+
+
+@dataclass
+class Driver:
+    """What a transport tells the driver, and asks of it."""
+
+    status: Place = field(default_factory=Place)
     messages: list[Message] = field(default_factory=list)
     unreachable: list[int] = field(default_factory=list)
     reports: list[tuple[int, bool]] = field(default_factory=list)
@@ -180,6 +205,7 @@ class Node:
         self.transport = PeerTransport(
             Identity(cluster_id, member_id, version, (self.url,)),
             self.disk,
+            checks=CHECKS,
             removed=lambda: self.removed,
             random_source=random.Random(member_id),
             callbacks=PeerCallbacks(self.lost.append, self.removed_by.append),

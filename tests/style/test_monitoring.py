@@ -147,6 +147,7 @@ def test_every_metric_of_ours_that_all_see_is_on_the_dashboard_or_named_as_a_det
         "etcdpy_raft_changes_refused_total",
         "etcdpy_raft_reads_dropped_total",
         "etcdpy_raft_messages_misdirected_total",
+        "etcdpy_raft_strangers_refused_total",
         "etcdpy_raft_proposals_held_bytes",
         "etcdpy_expiring_keys",
         "etcdpy_store_index",

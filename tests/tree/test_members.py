@@ -4,7 +4,7 @@ import pytest
 
 from etcdpy.errors import FatalError
 from etcdpy.tree import members
-from etcdpy.tree.command import apply
+from etcdpy.tree.command import Command, CommandKind, apply
 from etcdpy.tree.members import Member, MemberRefusal
 from etcdpy.tree.tree import Tree
 
@@ -163,3 +163,57 @@ def test_damaged_rows_are_fatal() -> None:
     tree.set(b"/0/members/7/raftAttributes", value=b"{", now_ns=0)
     with pytest.raises(FatalError, match="rows of member 7 are damaged"):
         members.list_members(tree)
+
+
+def test_what_a_member_says_of_itself_and_of_the_version_passes() -> None:
+    for command in (
+        members.publish(0xABC, "name", ["http://127.0.0.1:1"], 5),
+        members.publish(1, "", [], 5),
+        members.set_cluster_version("3.4.0", 5),
+        Command(CommandKind.DELETE, 5, b"/00", is_dir=True, is_recursive=True),
+        Command(CommandKind.SYNC, 5),
+    ):
+        members.check_command(command)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"name":5}',
+        b'{"name":"\\ud800"}',
+        b'{"clientURLs":null}',
+        b'{"clientURLs":[1]}',
+    ],
+)
+def test_what_could_not_be_read_as_attributes_is_refused(value: bytes) -> None:
+    path = b"/0/members/abc/attributes"
+    with pytest.raises(ValueError, match=r".+"):
+        members.check_command(Command(CommandKind.SET, 5, path, value))
+
+
+GOOD = members.publish(1, "name", [], 5)
+VERSION = members.set_cluster_version("3.4.0", 5)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        GOOD._replace(path=b"/0/members/xyz/attributes"),
+        GOOD._replace(path=b"/0/members/1/raftAttributes"),
+        GOOD._replace(path=b"/0/members/1"),
+        GOOD._replace(kind=CommandKind.DELETE),
+        GOOD._replace(is_dir=True),
+        GOOD._replace(expiration_ns=6),
+        VERSION._replace(value=b"three"),
+        VERSION._replace(value=b"\xff"),
+        Command(CommandKind.DELETE, 5, b"/0", is_dir=True, is_recursive=True),
+        Command(CommandKind.SET, 5, b"/0/removed_members/xyz"),
+    ],
+)
+def test_nothing_else_of_the_members_rows_is_for_a_command(command: Command) -> None:
+    with pytest.raises(ValueError, match="is not for such a command"):
+        members.check_command(command)

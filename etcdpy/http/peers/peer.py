@@ -54,7 +54,7 @@ class PeerEvents(Protocol):
     appends: AppendStats
 
     def deliver(self, peer: "Peer", messages: Sequence[Message], size_bytes: int) -> None:
-        """Hand on a batch of `peer` that was checked."""
+        """Hand on a batch of `peer`.  Raises: PeerError for one that is not admitted."""
 
     def peer_unreachable(self, peer: "Peer") -> None:
         """Messages to `peer` may have been lost."""
@@ -259,7 +259,7 @@ class Peer:
             self._outbox.flush()
 
     def received(self, messages: Sequence[Message], size_bytes: int) -> None:
-        """Hand on a batch that came on any stream."""
+        """Hand on a batch that came on any stream.  Raises: PeerError if it is not admitted."""
         self._events.deliver(self, messages, size_bytes)
 
     def ended(self, stream: PeerStream, ending: Ending) -> None:

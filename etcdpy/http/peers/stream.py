@@ -63,7 +63,7 @@ class StreamOwner(Protocol):
         """The stream takes more again, after `is_full` was true."""
 
     def received(self, messages: Sequence[Message], size_bytes: int) -> None:
-        """A batch came, and was checked."""
+        """A batch came, of this peer to this member.  Raises: PeerError to end the stream."""
 
     def ended(self, stream: "PeerStream", ending: Ending) -> None:
         """The socket is closed."""
@@ -184,7 +184,7 @@ class PeerStream(asyncio.Protocol):
             self._owner.proven(self)
 
     def _take_messages(self, payload: bytes) -> None:
-        """Hand on a batch.  Raises: PeerError unless it is one of this peer to this member."""
+        """Hand on a batch.  Raises: PeerError unless it is one that the owner takes."""
         messages = decode_messages(payload)
         self._check(messages)
         self._owner.received(messages, len(payload) + HEAD_BYTES)

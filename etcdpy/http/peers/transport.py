@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from etcdpy.consensus.interfaces import RandomSource
 from etcdpy.consensus.messages import Message, MessageKind, SnapshotRequest
+from etcdpy.http.peers.admission import Admission, DataChecks, Standing
 from etcdpy.http.peers.dialer import HttpDialer
 from etcdpy.http.peers.peer import Peer
 from etcdpy.http.peers.protocol import Cause, Greeting, Identity, PeerLimits, Refusal, refuse
@@ -32,6 +33,10 @@ DEFAULT_LIMITS = PeerLimits()
 
 class Receiver(Protocol):
     """Who is told what comes in and how sending went; the driver, by shape."""
+
+    @property
+    def status(self) -> Standing:
+        """Where this member is."""
 
     def step(self, message: Message) -> None:
         """Take a validated message of a peer."""
@@ -68,6 +73,7 @@ class PeerTransport:
         identity: Identity,
         source: SnapshotSource,
         *,
+        checks: DataChecks,
         removed: Callable[[], Collection[int]],
         random_source: RandomSource,
         callbacks: PeerCallbacks = PeerCallbacks(),
@@ -76,6 +82,7 @@ class PeerTransport:
     ) -> None:
         """`removed` returns the ids that have left the cluster for good, as applied here.
 
+        `checks` tell, by kind of entry, whether what a peer wants in the log can be applied.
         Without `tls` https is dialled with the system's authorities and no certificate.
         """
         self.identity = identity
@@ -83,6 +90,7 @@ class PeerTransport:
         self.counters = TransportCounters()
         self.appends = AppendStats()
         self._source = source
+        self._admission = Admission(checks)
         self._removed = removed
         self._random = random_source
         self._callbacks = callbacks
@@ -231,9 +239,9 @@ class PeerTransport:
             self._receiver.report_unreachable(peer.member_id)
 
     def dial_failed(self, peer: Peer, cause: Cause) -> None:
-        """Count, and tell the member if a peer says that it is none any more."""
+        """Count, and tell the member if another one says that it is none any more."""
         self.counters.failed[cause] += 1
-        if cause is Cause.REMOVED and self._is_running:
+        if cause is Cause.REMOVED and self._is_running and not peer.is_guest:
             self._callbacks.on_removed(peer.member_id)
 
     def peer_lost(self, peer: Peer) -> None:
@@ -287,10 +295,14 @@ class PeerTransport:
         task.add_done_callback(self._stopping.discard)
 
     def deliver(self, peer: Peer, messages: Sequence[Message], size_bytes: int) -> None:
-        """Hand on a batch that was checked, and count it."""
+        """Hand on a batch of a correct form, and count it.
+
+        Raises: PeerError if the core may not see all of it; then it sees none.
+        """
         receiver = self._receiver
         if receiver is None or not self._is_running or not messages:
             return
+        self._admission.check(messages, receiver.status, is_guest=peer.is_guest)
         counters = peer.counters
         counters.received_frames += 1
         counters.received_messages += len(messages)
