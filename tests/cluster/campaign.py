@@ -15,11 +15,10 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cluster import judge, nemesis
+from tests.cluster import judge, nemesis, recovered
 from tests.cluster.flood import Flood
 from tests.cluster.nemesis import INSTALLED, Fault, Nemesis
 from tests.cluster.record import Record
-from tests.cluster.recovered import digest_at
 from tests.cluster.sessions import (
     QUEUE,
     Session,
@@ -263,13 +262,10 @@ class _Round:
 
     def _judge(self, watches: Sequence[Watch], term: int) -> Tally:
         record, cluster = self._record, self._cluster
-        digests = self._digests()
+        faults = [*record.faults, *self._end_and_recover()]
         _join(watches)  # whose members have ended
-        faults = list(record.faults)
         faults += judge.find_faults(record.history, watches, record.local_reads)
         lost = judge.find_lost(record.history)
-        if len(digests) > 1:
-            faults.append(f"digests differ: {digests}")
         logs = {m.name: m.log_path.read_text(errors="replace") for m in cluster.all}
         faults += [
             f"{name}: {_first_trace(logs[name])}" for name in logs if TRACEBACK in logs[name]
@@ -292,21 +288,15 @@ class _Round:
             keys=len(record.history.by_key),
         )
 
-    def _digests(self) -> dict[str, list[str]]:
-        """Kill all members; return who recovered to which digest at the index all had applied."""
+    def _end_and_recover(self) -> list[str]:
+        """Kill all members; return what is wrong with what their directories recover to."""
         cluster = self._cluster
         applied = max(header(member, "x-raft-index") for member in cluster.members)
-        found: dict[str, list[str]] = {}
         for member in cluster.members:
             member.kill()
-        if cluster.kind is Kind.ETCDPY:
-            for member in cluster.members:
-                try:
-                    digest = digest_at(member.data_dir, applied)
-                except LookupError as error:
-                    digest = str(error)
-                found.setdefault(digest, []).append(member.name)
-        return found
+        if cluster.kind is not Kind.ETCDPY:
+            return []
+        return recovered.find_faults({m.name: m.data_dir for m in cluster.members}, applied)
 
 
 def rest(cluster: Cluster) -> int:

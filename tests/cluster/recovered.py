@@ -5,6 +5,7 @@ applied index, whatever each of them holds beyond it.
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from etcdpy.apply import Applications
@@ -16,6 +17,22 @@ from etcdpy.store.datadir import DataDir
 from etcdpy.store.files import OsFiles
 
 _ALL_BYTES = 1 << 62
+
+
+def find_faults(directories: Mapping[str, Path], applied: int) -> list[str]:
+    """Return why members' directories don't all recover to one digest after the entry `applied`.
+
+    One that cannot show that state is at fault, whatever the others show.
+    """
+    digests, faults = {}, []
+    for name, path in directories.items():
+        try:
+            digests[name] = digest_at(path, applied)
+        except LookupError as error:
+            faults.append(f"{name}: {error}")
+    if len(set(digests.values())) > 1:
+        faults.append(f"digests differ after entry {applied}: {digests}")
+    return faults
 
 
 def digest_at(path: Path, applied: int) -> str:
