@@ -123,14 +123,22 @@ class Snapshotter:
         storage.snapshot_saved(meta)
         self.durations.observe(time.perf_counter_ns() - began_ns)
         log.info("saved snapshot at index %d", meta.index)
-        compacted = meta.index - TAIL_COUNT
-        if compacted >= storage.first_index():
-            driver.compact(compacted)
-            log.info("compacted raft log at %d", compacted)
+        self._compact(meta.index - TAIL_COUNT)
         removed: list[str] = []
         await driver.run_in_writer(lambda: removed.extend(storage.purge()))
         for path in removed:
             purge_log.info("purged file %s successfully", path)
+
+    def _compact(self, index: int) -> None:
+        """Let the log go up to `index`, but for what a member needs that is sent a snapshot."""
+        first = self._storage.first_index()
+        if index < first:
+            return
+        compacted = self._driver.compact(index)
+        if compacted < first:
+            log.info("skip compaction since there is an inflight snapshot")
+        else:
+            log.info("compacted raft log at %d", compacted)
 
     async def _pack_in_slices(self, capture: Capture) -> "_Packer | None":
         """Pack the rows of a tree that goes on changing, a millisecond at a time.

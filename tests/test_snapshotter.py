@@ -34,7 +34,7 @@ class FakeDriver:
     async def run_in_writer(self, job: Callable[[], None]) -> None:
         job()
 
-    def compact(self, index: int) -> None:
+    def compact(self, index: int) -> int:
         raise AssertionError(f"nothing is to be forgotten, not even up to {index}")
 
 
@@ -120,6 +120,35 @@ def test_one_is_due_after_more_than_the_count(applied: int, is_due: bool) -> Non
         assert rig.storage.snapshot_meta().index == (applied if is_due else 0)
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("needed_after", "said"),
+    [
+        (9, "compacted raft log at 7"),
+        (4, "compacted raft log at 4"),
+        (0, "skip compaction since there is an inflight snapshot"),
+    ],
+)
+def test_the_log_says_how_much_of_it_was_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    needed_after: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr("etcdpy.snapshotter.TAIL_COUNT", 3)
+    caplog.set_level("INFO", "etcdpy.etcdserver")
+
+    async def test(rig: Rig) -> None:
+        def compact(index: int) -> int:
+            rig.storage.compact(min(index, needed_after))
+            return min(index, needed_after)
+
+        monkeypatch.setattr(rig.driver, "compact", compact)
+        await rig.take()
+
+    run(test)
+    assert caplog.messages[-1] == said
 
 
 @pytest.mark.parametrize("asked_before", [0, 1])

@@ -12,7 +12,7 @@ it hands out to disk; `persisted`; `take_committed`; apply it; `applied_to`.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from etcdpy.consensus import election, membership, proposals, reads, replication
+from etcdpy.consensus import election, membership, proposals, reads, replication, retention
 from etcdpy.consensus.codec import encode_conf_change
 from etcdpy.consensus.interfaces import RandomSource, Storage
 from etcdpy.consensus.messages import (
@@ -209,12 +209,16 @@ class Raft:
         """Tell how the sending of a snapshot to a member ended; owed for each request."""
         replication.report_snapshot(self.state, member_id, is_ok=is_ok)
 
-    def compact(self, index: int) -> None:
-        """Forget entries up to and including `index`.
+    def compact(self, index: int) -> int:
+        """Forget entries up to and including `index`, or fewer where a member is to get the rest.
+
+        Return up to where they are forgotten now: see `retention`.
 
         Raises: FatalError if they are not in a durable snapshot.
         """
-        self.state.log.compact(index)
+        log = self.state.log
+        log.compact(retention.compactable_to(self.state, index))
+        return log.first_index - 1
 
     # ---- what goes out
 

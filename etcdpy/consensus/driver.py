@@ -211,12 +211,9 @@ class Driver:
         self._inbox.snapshot_reports.append(SnapshotReport(to, is_ok))
         self._schedule()
 
-    def compact(self, index: int) -> None:
-        """Forget log entries up to and including `index`.
-
-        Raises: FatalError if they are not in a durable snapshot.
-        """
-        self._core.compact(index)
+    def compact(self, index: int) -> int:
+        """Forget log entries up to and including `index`, or fewer: see `Raft.compact`."""
+        return self._core.compact(index)
 
     def run_in_writer(self, job: Callable[[], None]) -> "asyncio.Future[None]":
         """Do `job` in the thread that owns the log's files, between two frames.

@@ -10,7 +10,7 @@ its leader within an election timeout ignores who wants a vote, unless the leade
 Source: Raft (thesis), sections 4.2.3, 6.2, 9.6, 3.10.
 """
 
-from etcdpy.consensus import membership, replication
+from etcdpy.consensus import membership, replication, retention
 from etcdpy.consensus.messages import EntryKind, Message, MessageKind, Role
 from etcdpy.consensus.quorum import VoteResult, majority, vote_result
 from etcdpy.consensus.state import State
@@ -52,6 +52,7 @@ def _check_quorum(state: State) -> None:
     for member_id, progress in state.progress.items():
         if member_id in state.voters:
             active += member_id == state.id or progress.is_recent_active
+        retention.note_check(progress)
         progress.is_recent_active = False
     # One that is no voter any more has led on, taking nothing new, to tell the others so.
     if active < majority(len(state.voters)) or not state.is_voter:

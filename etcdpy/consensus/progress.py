@@ -76,6 +76,21 @@ class Inflights:
         self.size_bytes = 0
 
 
+class Claim:
+    """What the log keeps for a member that a snapshot brings up to date; `retention` has the rules.
+
+    All but `silent_checks` is of the moment when it began.
+    """
+
+    __slots__ = ("appended_bytes", "index", "last_index", "silent_checks")
+
+    def __init__(self, index: int, last_index: int, appended_bytes: int) -> None:
+        self.index = index  # of the snapshot: what follows it is kept
+        self.last_index = last_index  # of the log
+        self.appended_bytes = appended_bytes  # State's count
+        self.silent_checks = 0  # of the quorum, in a row, between which the member was not heard of
+
+
 class Progress:
     """One member as its leader sees it.
 
@@ -84,6 +99,7 @@ class Progress:
     """
 
     __slots__ = (
+        "claim",
         "commit_sent",
         "inflights",
         "is_probe_sent",
@@ -99,6 +115,7 @@ class Progress:
         self.next = next_index  # the first index that the next append carries
         self.state = ProgressState.PROBE
         self.pending_snapshot = 0  # the index of the snapshot on its way, 0 for none
+        self.claim: Claim | None = None  # from a snapshot on until the member has caught up
         self.is_recent_active = False  # heard of since the last check of the quorum
         self.is_probe_sent = False  # in PROBE: an append is on its way, wait
         self.commit_sent = 0  # the highest commit index that the member was told
@@ -133,6 +150,7 @@ class Progress:
         """Forget the snapshot on its way: it did not arrive."""
         assert self.state is ProgressState.SNAPSHOT
         self.pending_snapshot = 0
+        self.claim = None
         self.become_probe()
 
     def _become(self, state: ProgressState) -> None:

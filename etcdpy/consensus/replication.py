@@ -9,7 +9,7 @@ have made room for.
 from collections.abc import Sequence
 from itertools import count, repeat
 
-from etcdpy.consensus import reads
+from etcdpy.consensus import reads, retention
 from etcdpy.consensus.messages import (
     HINT_COMMIT_ONLY,
     Entry,
@@ -33,7 +33,9 @@ def append_own(state: State, kind: int, datas: Sequence[bytes]) -> None:
     log = state.log
     indexes = count(log.last_index + 1)
     log.append(make_entries(zip(repeat(state.term), indexes, repeat(kind), datas)))
-    state.uncommitted_bytes += sum(map(len, datas))
+    size_bytes = sum(map(len, datas))
+    state.uncommitted_bytes += size_bytes
+    state.appended_bytes += size_bytes + retention.ENTRY_MEMORY_BYTES * len(datas)
     state.is_append_due = True
 
 
@@ -124,6 +126,7 @@ def _send_snapshot(state: State, to: int, progress: Progress) -> None:
     if meta.index < state.log.first_index - 1:
         raise FatalError(f"log begins at {state.log.first_index}, snapshot is at {meta.index}")
     progress.become_snapshot(meta.index)
+    retention.claim(state, progress, meta.index)
     message = Message(MessageKind.SNAPSHOT, to, state.id, state.term, snapshot=meta)
     state.snapshot_requests.append(SnapshotRequest(to, message))
 

@@ -42,6 +42,7 @@ class RaftConfig:
     inflight_count_max: int = 256  # appends on their way to one member
     inflight_bytes_max: int = 16 << 20  # 16 full appends: a slow link holds no more memory
     uncommitted_bytes_max: int = 64 << 20  # the leader appends no more before some are applied
+    kept_bytes_max: int = 512 << 20  # memory of what is kept for a member that gets a snapshot
     held_count_max: int = 16_384  # proposals that wait for a leader: more than there are clients
     held_bytes_max: int = 256 << 20
     held_ticks_max: int = 70  # who proposed has been told that it failed: 7 s by default
@@ -56,7 +57,7 @@ class RaftConfig:
         assert self.append_bytes_max <= self.inflight_bytes_max
         assert min(self.inflight_count_max, self.reads_count_max, self.apply_count_max) > 0
         assert min(self.held_count_max, self.held_bytes_max, self.uncommitted_bytes_max) > 0
-        assert self.held_ticks_max > 0
+        assert min(self.held_ticks_max, self.kept_bytes_max) > 0
 
 
 class Held(NamedTuple):
@@ -164,6 +165,7 @@ class State:
         self.pending_change_index = 0  # no change is proposed before this is applied
         self.term_start_index = 0  # this leader's first entry; nothing before proves a commit
         self.uncommitted_bytes = 0  # data of own-term entries not yet handed out to be applied
+        self.appended_bytes = 0  # memory of all that was appended in this term, compacted or not
         self.is_append_due = False  # the log or the commit index grew since the last broadcast
         # sender -> contexts of its forwarded proposals taken in this term, oldest first.
         self.forwards_taken: dict[int, OrderedDict[int, None]] = {}

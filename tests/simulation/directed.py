@@ -81,7 +81,35 @@ def torn_ends_of_segments(seed: int) -> Plan:
     return Plan(seed, profile, tuple(actions))
 
 
+def snapshot_under_load(seed: int) -> Plan:
+    """A member comes back while clients write more than the log keeps, in the time of a transfer.
+
+    Without what is kept for it, the snapshot that it gets is followed by nothing but the next one.
+    """
+    profile = replace(
+        draw_plan(seed, 1, 3).profile,
+        groups=(),
+        faults=LinkFaults(100 * US, 300 * US),
+        tick=20 * MS,
+        election_ticks=8,
+        heartbeat_ticks=1,
+        sync_min=50 * US,
+        sync_max=200 * US,
+        snapshot_count=20,
+        tail_count=20,
+        transfer_delays=400,  # 40 to 120 ms: a write each millisecond
+        key_count=8,
+        turn=0,
+    )
+    election_ms = 8 * 20
+    down_ms = 3 * election_ms  # who remain elect a leader if it led, and write past the tail
+    actions = [Action(500 * MS, Act.STOP, 0, down_ms, 0)]
+    actions += [Action((500 + step) * MS, Act.SET, step, step, 0) for step in range(1_400)]
+    return Plan(seed, profile, tuple(actions))
+
+
 DIRECTED: tuple[Callable[[int], Plan], ...] = (
     deposed_leader_with_learners,
+    snapshot_under_load,
     torn_ends_of_segments,
 )

@@ -33,6 +33,11 @@ PERSIST_FIRST = "nothing is promised before it is on disk"
 ONE_VOTE = "one vote per term"
 MONOTONIC = "nothing that is durable goes back"
 CONF_DURABLE = "a change in effect is in effect after a restart"
+CATCHING_UP = "the log goes on after a snapshot"
+
+#: Snapshots that a member may get without one entry in between: cut off after one for long enough,
+#: again and again, it has no claim on what followed.
+SNAPSHOTS_IN_A_ROW_MAX = 8
 
 
 class Watch:
@@ -51,6 +56,7 @@ class Watch:
         self._votes: dict[tuple[int, int], int] = {}  # (voter, term) -> candidate
         self._led: dict[int, tuple[int, int]] = {}  # leader -> its term, its last durable index
         self._durable: dict[int, tuple[int, int, int]] = {}  # member -> term, vote, commit
+        self._in_a_row: dict[int, int] = {}  # member -> snapshots since its last entry
 
     # ---- what members promise
 
@@ -107,6 +113,7 @@ class Watch:
         self._durable[member.id] = hard_state
         if not entries:
             return
+        self._in_a_row[member.id] = 0
         first, last = entries[0], entries[-1]
         if last.index < member.seen_last:
             self._check_counted(member)
@@ -195,6 +202,9 @@ class Watch:
         self._check_counted(member)
         member.seen_last = member.storage.last_index()
         self._agreement.installed(member, meta.index, meta.term)
+        count = self._in_a_row[member.id] = self._in_a_row.get(member.id, 0) + 1
+        if count > SNAPSHOTS_IN_A_ROW_MAX:
+            raise Violation(CATCHING_UP, f"{member.id} got {count} snapshots and no entry between")
 
     def conf_applied(self, member: SimulatedMember, index: int) -> None:
         """Check that a member knows on disk that the change at `index` is committed.

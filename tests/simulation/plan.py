@@ -119,6 +119,7 @@ class Profile:
     sync_max: int
     snapshot_count: int  # entries between two snapshots
     tail_count: int  # entries kept behind a snapshot
+    transfer_delays: int  # how many times as long as a message a snapshot is on its way
     append_bytes_max: int
     inflight_count_max: int
     apply_count_max: int  # entries in one slice of applying
@@ -181,6 +182,7 @@ def _draw_profile(random: Random, voter_count: int) -> Profile:
         sync_max=sync * random.choice((1, 4)),
         snapshot_count=random.choice((20, 60, 250, 1_000)),
         tail_count=random.choice((0, 5, 50)),
+        transfer_delays=3,
         append_bytes_max=random.choice((200, 1_000, 1 << 20)),
         inflight_count_max=random.choice((1, 4, 256)),
         apply_count_max=random.choice((1, 7, 1_024)),

@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.directed import (
     DIRECTED,
     deposed_leader_with_learners,
+    snapshot_under_load,
     torn_ends_of_segments,
 )
 from tests.simulation.mutants.harness import sabotaged
@@ -26,6 +27,7 @@ def test_no_promise_is_broken(plan: Callable[[int], Plan]) -> None:
     ("plan", "name"),
     [
         (deposed_leader_with_learners, "quorum of the read round counts whoever answers"),
+        (snapshot_under_load, "log compacted behind a snapshot on its way"),
         (torn_ends_of_segments, "WAL tail not cut"),
     ],
     ids=lambda value: getattr(value, "__name__", value),

@@ -274,7 +274,7 @@ class World:
         blocks = read_snapshot(member.storage, meta)
         if blocks is None:
             raise Violation(NO_FATAL, f"{member.id} has no snapshot {meta} to send")
-        delay = self.network.draw_delay(member.id, request.to) * 3
+        delay = self.network.draw_delay(member.id, request.to) * self.profile.transfer_delays
         self.scheduler.after(delay, self._snapshot_arrives, (member, request, blocks))
 
     def _snapshot_arrives(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from etcdpy.consensus import reads, replication
+from etcdpy.consensus import reads, replication, retention
 from etcdpy.consensus import state as state_module
 from etcdpy.consensus.core import HANDLERS
 from etcdpy.consensus.log import RaftLog
@@ -194,6 +194,11 @@ def commit_believed(patches: Patches) -> None:
             state.log.commit_to(min(message.commit, state.log.last_index))
 
     patches.replace_handler(HANDLERS, on_append, before)
+
+
+@mutant("log compacted behind a snapshot on its way")
+def compacted_behind_a_snapshot(patches: Patches) -> None:
+    patches.replace(retention, "compactable_to", lambda state, index: index)
 
 
 @mutant("heartbeat commits what the member may not hold")
