@@ -104,3 +104,10 @@ class PeerError(Exception):
 
 class FatalError(Exception):
     """Our disk or our invariants: going on would not be truthful; one line and exit code 1."""
+
+
+class ContentError(FatalError):
+    """A snapshot is, byte for byte, as it was written, and makes no sense to this version.
+
+    Of a file of our own that is fatal; of one that is being received it is the sender's fault.
+    """

@@ -7,8 +7,9 @@ import msgpack
 import pytest
 
 from etcdpy.consensus.messages import ConfState, Entry, HardState, SnapshotMeta
-from etcdpy.errors import FatalError
-from etcdpy.received import ReceivedSnapshots
+from etcdpy.errors import FatalError, PeerError
+from etcdpy.http.peers.protocol import Cause, RefusedError
+from etcdpy.received import ROOM_BYTES_MIN, ReceivedSnapshots
 from etcdpy.store.storage import Limits, Recovered
 from etcdpy.tree.capture import rows
 from etcdpy.tree.snapshot import restore
@@ -141,11 +142,51 @@ def test_rows_that_are_no_tree_do_not_replace_the_log() -> None:
     rig = Rig()
     file = rig.received.begin(META)
     file.write_packed(1, msgpack.packb((99, "a row of a later version")))
-    with pytest.raises(FatalError, match="snapshot of the tree is damaged at row 1"):
+    with pytest.raises(PeerError, match="snapshot of the tree is damaged at row 1"):
         file.finish()
+    file.abort()
+    assert rig.names() == []
     recovered = rig.restart()
     assert recovered.storage.initial_state() == (HardState(1, 1, 1), SnapshotMeta())
     assert recovered.storage.entries(1, 3, 10**6) == [Entry(1, i, 0, b"own") for i in (1, 2)]
+
+
+MEMBER = b"/0/members/a/raftAttributes"
+URLS = b'{"peerURLs":["http://127.0.0.1:1"]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (b"/0/version", b"three", "no version of the cluster"),
+        (b"/0/removed_members/xyz", b"", "invalid literal"),
+        (b"/0/members/xyz/raftAttributes", URLS, "invalid literal"),
+        (b"/0/members/0/raftAttributes", URLS, "member 0 can't be one"),
+        (b"/0/members/" + b"f" * 17 + b"/raftAttributes", URLS, "can't be one"),
+        (MEMBER, b"", "the rows of member a are damaged"),
+        (MEMBER, b"[]", "the rows of member a are damaged"),
+        (MEMBER, b"{}", "the rows of member a are damaged"),
+        (MEMBER, b'{"peerURLs":[]}', "member a can't be one"),
+    ],
+)
+def test_a_tree_of_no_cluster_is_refused(path: bytes, value: bytes, reason: str) -> None:
+    rig = Rig()
+    tree = leaders_tree()
+    tree.set(path, value=value, now_ns=0)
+    with pytest.raises(PeerError, match=reason):
+        rig.receive(tree)
+
+
+def test_a_snapshot_is_refused_before_it_fills_the_disk() -> None:
+    rig = Rig()
+    file = rig.received.begin(META)
+    file.write_packed(1, b"\x01")
+    rig.files.free_bytes = ROOM_BYTES_MIN + 5
+    with pytest.raises(RefusedError, match=r"no room .*: 33554437 bytes are left") as refused:
+        file.write_packed(6, b"\x01" * 6)
+    assert refused.value.cause is Cause.NO_ROOM
+    file.abort()
+    assert rig.names() == []
 
 
 def test_one_that_begins_to_arrive_does_not_hinder_the_one_before() -> None:

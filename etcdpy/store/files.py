@@ -95,6 +95,9 @@ class Files(Protocol):
         Raises: BlockingIOError if another process holds the lock.
         """
 
+    def room_bytes(self, path: str) -> int:
+        """Return how much more the disk takes on which a directory is."""
+
     def random_bytes(self, count: int) -> bytes:
         """Return bytes that nobody can guess."""
 
@@ -193,6 +196,11 @@ class OsFiles:
             os.close(handle)
             raise
         return handle
+
+    def room_bytes(self, path: str) -> int:
+        """See Files."""
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
 
     def random_bytes(self, count: int) -> bytes:
         """See Files."""

@@ -14,14 +14,14 @@ moved or of another file is as bad as one that is damaged.  Nothing may follow t
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgpack
 
-from etcdpy.errors import FatalError
+from etcdpy.errors import ContentError, FatalError
 from etcdpy.store.files import Files, parent, reason, refused
 from etcdpy.store.record import BAD_SHAPE, check_ints
 
@@ -80,6 +80,7 @@ class SnapshotWriter:
             with suppress(FileNotFoundError):
                 files.unlink(self._aside)
             self._handle = files.create(self._aside)
+            self._is_open = True
         except OSError as error:
             raise refused("create", self._aside, error) from error
         self._put(_HEAD.pack(SNAPSHOT_MAGIC, FORMAT_VERSION, len(body), self._crc) + body)
@@ -88,6 +89,13 @@ class SnapshotWriter:
     def written_bytes(self) -> int:
         """How large the file is so far."""
         return self._offset
+
+    def free_bytes(self) -> int:
+        """Return how much more the disk takes.  Raises: FatalError if it does not say."""
+        try:
+            return self._files.room_bytes(parent(self.path))
+        except OSError as error:
+            raise refused("look for room beside", self._aside, error) from error
 
     def write_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add rows, each a tuple that msgpack can pack.  Raises: FatalError if the disk refused."""
@@ -108,8 +116,11 @@ class SnapshotWriter:
         self._flush()
         self._put_block(rows)
 
-    def finish(self) -> None:
-        """Make the file durable under its name, then read it back from there.
+    def finish(self, read: "Callable[[SnapshotReader], None] | None" = None) -> None:
+        """Make the file durable, read it back, and give it its name.
+
+        `read` reads all of it; whatever it raises, but for Damage, leaves what was written to be
+        removed by `abort`.
 
         Raises: FatalError if the disk refused or gives back something else.
         """
@@ -118,23 +129,28 @@ class SnapshotWriter:
         try:
             self._files.fdatasync(self._handle)
             self._files.close(self._handle)
+            self._is_open = False
+        except OSError as error:
+            raise refused("make durable", self._aside, error) from error
+        try:
+            with SnapshotReader(self._files, self._aside, self._store_id) as reader:
+                (read or SnapshotReader.verify)(reader)
+        except Damage as error:
+            raise FatalError(f"{self._aside}: written, but read back wrong: {error}") from error
+        try:
             self._files.rename(self._aside, self.path)
             self._files.fsync_dir(parent(self.path))
         except OSError as error:
             raise refused("make durable", self.path, error) from error
-        try:
-            with SnapshotReader(self._files, self.path, self._store_id) as reader:
-                reader.verify()
-        except Damage as error:
-            raise FatalError(f"{self.path}: written, but read back wrong: {error}") from error
 
     def abort(self) -> None:
-        """Give up before `finish` and remove what was written.
+        """Give up before the file has its name, and remove what was written.
 
         Raises: FatalError if the disk refused.
         """
         try:
-            self._files.close(self._handle)
+            if self._is_open:
+                self._files.close(self._handle)
             self._files.unlink(self._aside)
         except OSError as error:
             raise refused("remove", self._aside, error) from error
@@ -236,13 +252,16 @@ class SnapshotReader:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows as tuples.
 
-        Raises: FatalError naming file and offset, if the file turns out to be damaged.
+        Raises: FatalError naming file and offset, if the file turns out to be damaged;
+            ContentError if it is not, and holds what are no rows.
         """
         try:
             for block in self.blocks():
                 yield from _unpack_rows(block)
-        except (Damage, *BAD_SHAPE) as error:
+        except Damage as error:
             raise FatalError(f"snapshot {self.path}: {error}") from error
+        except BAD_SHAPE as error:
+            raise ContentError(f"snapshot {self.path}: {error}") from error
 
     def _size(self) -> int:
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from etcdpy.errors import EtcdError, FatalError
+from etcdpy.errors import ContentError, EtcdError
 from etcdpy.tree.command import Command, CommandKind
 from etcdpy.tree.tree import Tree
 
@@ -94,7 +94,7 @@ def _member_of(member_id: int, raft_attributes: bytes, attributes: bytes) -> Mem
             is_learner=bool(raft_fields.get("isLearner", False)),
         )
     except ValueError as error:
-        raise FatalError(f"the rows of member {member_id:x} are damaged: {error}") from error
+        raise ContentError(f"the rows of member {member_id:x} are damaged: {error}") from error
 
 
 def _read_attributes(data: bytes) -> tuple[str, tuple[str, ...]]:
@@ -154,6 +154,23 @@ def check_command(command: Command) -> None:
             _read_attributes(value)
             return
     raise ValueError(f"{path!r} is not for such a command")
+
+
+def check_rows(tree: Tree) -> None:
+    """Check that the members and their version can be read from a tree that others have made.
+
+    Raises: ContentError.
+    """
+    version = tree.find_node(CLUSTER_VERSION)
+    try:
+        if version is not None and not _VERSION.fullmatch(version.value):
+            raise ValueError("no version of the cluster")
+        removed_ids(tree)
+        for member in list_members(tree):
+            if not 0 < member.id < 2**64 or not member.peer_urls:
+                raise ValueError(f"member {member.id:x} can't be one")
+    except ValueError as error:
+        raise ContentError(f"the rows of members are damaged: {error}") from error
 
 
 # Changes of the configuration, applied

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
-from etcdpy.errors import FatalError
+from etcdpy.errors import ContentError
 from etcdpy.tree.event import ACTIONS, Event, NodeView
 from etcdpy.tree.expiry import Expiry
 from etcdpy.tree.history import EVENTS_MAX, History
@@ -27,6 +27,9 @@ from etcdpy.tree.usage import KEYS_NAME
 FORMAT_VERSION = 2
 
 Row = tuple[Any, ...]
+
+# The index and the counters go on from here, and must fit into a row again.
+_COUNT_MAX = 2**62
 
 
 class RowKind(IntEnum):
@@ -51,7 +54,7 @@ _BEFORE_EVENT = (NODE, *_CHANGES, EVENT)
 def restore(source: Iterable[Sequence[Any]]) -> Tree:
     """Return the tree whose rows `source` gives.
 
-    Raises: FatalError when the rows are of another format version, damaged or incomplete.
+    Raises: ContentError when the rows are of another format version, damaged or incomplete.
     """
     restorer = Restorer()
     for row in source:
@@ -79,11 +82,13 @@ class Restorer:
     def feed(self, row: Sequence[Any]) -> None:
         """Take the next row.
 
-        Raises: FatalError when it can't be the next row of a tree.
+        Raises: ContentError when it can't be the next row of a tree.
         """
         self._row_count += 1
-        kind = row[0] if row else None
         try:
+            kind = row[0] if row else None
+            if type(kind) is not int:  # 1.0 is equal to 1
+                raise self._damage(f"a row of kind {kind!r} is out of place")
             if kind == NODE and self._phase in (HEADER, NODE):
                 self._add_node(row)
             elif kind == EVENT and self._phase in _BEFORE_EVENT:
@@ -96,15 +101,14 @@ class Restorer:
                 self._check_end(row)
             else:
                 raise self._damage(f"a row of kind {kind!r} is out of place")
-        except (TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise self._damage(str(error)) from error
-        assert isinstance(kind, int)
         self._phase = kind
 
     def finish(self) -> Tree:
         """Return the restored tree.
 
-        Raises: FatalError when rows are missing.
+        Raises: ContentError when rows are missing.
         """
         if self._phase != END:
             raise self._damage("the end row is missing")
@@ -115,19 +119,21 @@ class Restorer:
         self._tree.history = History(self._events)
         return self._tree
 
-    def _damage(self, reason: str) -> FatalError:
-        return FatalError(f"snapshot of the tree is damaged at row {self._row_count}: {reason}")
+    def _damage(self, reason: str) -> ContentError:
+        return ContentError(f"snapshot of the tree is damaged at row {self._row_count}: {reason}")
 
     def _begin(self, row: Sequence[Any]) -> None:
         _, version, index, counts = row
         if version != FORMAT_VERSION:
-            raise FatalError(
+            raise ContentError(
                 f"snapshot of the tree has format version {version!r}, "
                 f"this program reads version {FORMAT_VERSION}"
             )
         _check_ints(index, *counts)
         if len(counts) != len(STAT_NAMES):
             raise ValueError(f"{len(counts)} counters instead of {len(STAT_NAMES)}")
+        if not 0 <= min(index, *counts) <= max(index, *counts) <= _COUNT_MAX:
+            raise ValueError("it is counted beyond all that anybody does")
         self._tree.index = index
         self._tree.stats = Stats(*counts)
 

@@ -19,11 +19,11 @@ from etcdpy.consensus.messages import (
     MessageKind,
     SnapshotMeta,
 )
-from etcdpy.errors import FatalError
+from etcdpy.errors import FatalError, PeerError
 from etcdpy.http.acceptor import Listener
 from etcdpy.http.app import HttpServer
 from etcdpy.http.peers.port import RaftFace
-from etcdpy.http.peers.protocol import Identity, PeerLimits, greet
+from etcdpy.http.peers.protocol import Cause, Identity, PeerLimits, RefusedError, greet
 from etcdpy.http.peers.snapshot_stream import Block
 from etcdpy.http.peers.transport import PeerCallbacks, PeerTransport
 from etcdpy.http.tables import PEER_ROUTES
@@ -173,9 +173,13 @@ class Received:
     def write_packed(self, row_count: int, data: bytes) -> None:
         if row_count > len(data):
             raise ValueError(f"not {row_count} packed rows")
+        if data == b"too large":
+            raise RefusedError(Cause.NO_ROOM, "no room")
         self.rows.append(Rows(row_count, data))
 
     def finish(self) -> None:
+        if self.rows and self.rows[-1].data == b"no tree":
+            raise PeerError("damaged at row 1")
         self.state = "finished"
 
     def abort(self) -> None:

@@ -206,6 +206,10 @@ class SimulatedFiles:
         self._locks[id(inode)] = handle
         return handle
 
+    def room_bytes(self, path: str) -> int:
+        self._begin("room", path)
+        return 1 << 40 if self.free_bytes is None else self.free_bytes
+
     def random_bytes(self, count: int) -> bytes:
         return self.chance.randbytes(count)
 

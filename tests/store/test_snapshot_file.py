@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etcdpy.errors import FatalError
+from etcdpy.errors import ContentError, FatalError
 from etcdpy.store import snapshot_file
 from etcdpy.store.snapshot_file import (
     Damage,
@@ -174,7 +174,8 @@ def forged(head: Any, rows: list[bytes], foot: Any) -> SimulatedFiles:
     """Return a file with good checksums, and contents that our writer would not write."""
 
     class Forger(SnapshotWriter):
-        def finish(self) -> None:
+        def finish(self, read: Callable[[SnapshotReader], None] | None = None) -> None:
+            assert read is None
             self._put(self._framed(2, 0, msgpack.packb(foot)))
             self._files.rename(PATH + ".tmp", PATH)
 
@@ -248,12 +249,12 @@ def refusing(files: SimulatedFiles, operation: str, skip: int = 0) -> None:
         ("write", 0, "cannot write at offset 0 of /snapshot.tmp: "),
         ("write", 1, r"cannot write at offset \d\d of /snapshot.tmp: "),
         ("fdatasync", 0, r"cannot write at offset \d+ of /snapshot.tmp: "),
-        ("fdatasync", 2, "cannot make durable /snapshot: "),
+        ("fdatasync", 2, "cannot make durable /snapshot.tmp: "),
         ("rename", 0, "cannot make durable /snapshot: "),
         ("fsync_dir", 0, "cannot make durable /snapshot: "),
-        ("open", 0, "/snapshot: written, but read back wrong: cannot open it: "),
-        ("size", 0, "/snapshot: written, but read back wrong: cannot read it: "),
-        ("read", 2, r"/snapshot: written, but read back wrong: cannot read it at offset \d+: "),
+        ("open", 0, "/snapshot.tmp: written, but read back wrong: cannot open it: "),
+        ("size", 0, "/snapshot.tmp: written, but read back wrong: cannot read it: "),
+        ("read", 2, r"/snapshot.tmp: written, but read back wrong: cannot read it at offset \d+: "),
     ],
 )
 def test_a_refusal_names_the_file(operation: str, skip: int, reason: str) -> None:
@@ -275,8 +276,42 @@ def test_what_is_read_back_wrong_is_no_snapshot(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         files, "write", lambda handle, offset, data: write(handle, offset, data[:-1] + b"\x00")
     )
-    with pytest.raises(FatalError, match=r"^/snapshot: written, but read back wrong: damaged"):
+    with pytest.raises(FatalError, match=r"^/snapshot.tmp: written, but read back wrong: damaged"):
         write_six_rows(files)
+
+
+def test_who_reads_it_first_may_refuse_it() -> None:
+    def refuse(reader: SnapshotReader) -> None:
+        assert list(reader.rows()) == list(rows_of(6))
+        raise ValueError("not this one")
+
+    files = simulated()
+    writer = SnapshotWriter(files, PATH, STORE_ID, META)
+    writer.write_rows(rows_of(6))
+    with pytest.raises(ValueError, match="not this one"):
+        writer.finish(refuse)
+    assert files.names("/") == ["snapshot.tmp"]
+    writer.abort()
+    assert files.names("/") == []
+
+
+def test_the_room_is_the_disks() -> None:
+    files = simulated()
+    writer = SnapshotWriter(files, PATH, STORE_ID, META)
+    files.free_bytes = 5
+    assert writer.free_bytes() == 5
+    refusing(files, "room")
+    with pytest.raises(FatalError, match=r"^cannot look for room beside /snapshot.tmp: "):
+        writer.free_bytes()
+
+
+def test_what_are_no_rows_is_known_from_damage() -> None:
+    files = forged((STORE_ID, *META), [b"\xa1\xff"], [1, 1, 2])
+    with (
+        SnapshotReader(files, PATH, STORE_ID) as reader,
+        pytest.raises(ContentError, match="snapshot /snapshot: "),
+    ):
+        list(reader.rows())
 
 
 def test_a_snapshot_given_up_leaves_nothing() -> None:

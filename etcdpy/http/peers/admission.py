@@ -16,11 +16,13 @@ from typing import Protocol
 
 from etcdpy.consensus.messages import Entry, EntryKind, Message, MessageKind
 from etcdpy.errors import PeerError
+from etcdpy.http.peers.protocol import Cause, RefusedError
 
-#: How far a term may be ahead of ours: with an election each second a member would have been away
-#: for a hundred years.  Each step is on disk before the next, so the end of the numbers is far.
+#: How far a guest's term may be ahead of ours: with an election each second this member would have
+#: been away for a hundred years.  Each step is on disk before the next: the end of what the codec
+#: takes is far.  A member's may be there: it may have been told so, and has to be caught up with.
 TERM_AHEAD_MAX = 2**32
-#: How far an index may be ahead: of 100,000 entries a second, what comes in ninety years.
+#: How far a guest's indexes may be ahead: of 100,000 entries a second, what comes in ninety years.
 INDEX_AHEAD_MAX = 2**48
 
 _BY_LEADERS = frozenset(
@@ -56,19 +58,15 @@ class Admission:
 
     def check(self, messages: Sequence[Message], at: Standing, *, is_guest: bool) -> None:
         """Raise PeerError unless the core may see all of `messages`, all of one peer."""
-        term_max = at.term + TERM_AHEAD_MAX
-        index_max = at.last_index + INDEX_AHEAD_MAX
         for message in messages:
-            if message.term > term_max:
-                raise PeerError(f"term {message.term}, far ahead of {at.term}")
-            if message.index > index_max or message.commit > index_max:
-                _check_indexes(message, index_max)
-            if message.kind is MessageKind.PROPOSE:
-                self._check_entries(message.entries)
-            elif message.snapshot is not None and message.snapshot.index > index_max:
-                raise PeerError(f"a snapshot at {message.snapshot.index}, far ahead")
             if is_guest:
                 self._check_guest(message, at)
+            if message.kind is MessageKind.PROPOSE:
+                self._check_entries(message.entries)
+            elif message.kind is MessageKind.SNAPSHOT and message.term < at.term:
+                # Raft would drop it, once all of it has come.
+                complaint = f"a snapshot of the leader of term {message.term}, this is {at.term}"
+                raise RefusedError(Cause.OUTDATED, complaint)
 
     def _check_entries(self, entries: Sequence[Entry]) -> None:
         """Raise PeerError unless all can be applied: what is in the log must be."""
@@ -82,6 +80,7 @@ class Admission:
         kind, sender = message.kind, message.sender
         if kind not in _BY_GUESTS:
             raise PeerError(f"{kind.name} of {sender:x}, which is not known here as a member")
+        _check_place(message, at)
         is_claim = kind in _BY_LEADERS and message.term == at.term
         if is_claim and at.leader_id not in (0, sender):
             raise PeerError(f"{sender:x} claims to lead term {at.term}, as {at.leader_id:x} does")
@@ -91,8 +90,11 @@ class Admission:
             self._check_entries(message.entries)
 
 
-def _check_indexes(message: Message, index_max: int) -> None:
-    # A transfer's index is the id of a member.
-    if message.commit > index_max or message.kind is not MessageKind.TRANSFER:
-        index = max(message.index, message.commit)
-        raise PeerError(f"{message.kind.name} with index {index}, far ahead")
+def _check_place(message: Message, at: Standing) -> None:
+    """Raise PeerError if a guest is further ahead than this member can be behind."""
+    if message.term > at.term + TERM_AHEAD_MAX:
+        raise PeerError(f"term {message.term}, far ahead of {at.term}")
+    snapshot_index = message.snapshot.index if message.snapshot is not None else 0
+    index = max(message.index, message.commit, snapshot_index)
+    if index > at.last_index + INDEX_AHEAD_MAX:
+        raise PeerError(f"{message.kind.name} with index {index}, far ahead of {at.last_index}")

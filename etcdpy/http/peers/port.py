@@ -9,6 +9,7 @@ Source: spec/cluster.md section 2, spec/members.md sections 5 and 6.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -32,6 +33,7 @@ from etcdpy.http.peers.protocol import (
     Cause,
     Greeting,
     Refusal,
+    RefusedError,
     check_versions,
     find_id,
     hear,
@@ -133,12 +135,15 @@ class RaftFace:
         incoming = Incoming(request.content, self._sink, transport.limits.snapshot_stall_s)
         log.info("receiving database snapshot from %x", peer.member_id)
         try:
-            received = await incoming.receive(peer.member_id, transport.identity.member_id)
+            received = await incoming.receive(
+                peer.member_id, transport.identity.member_id, partial(transport.check, peer)
+            )
+            transport.deliver(peer, [received.message], received.size_bytes)
         except BodyError as error:
-            broken = f"the snapshot's request breaks off: {error.cause.decode()}"
+            broken = PeerError(f"the snapshot's request breaks off: {error.cause.decode()}")
             return self._refuse_snapshot(request, peer, broken)
         except PeerError as error:
-            return self._refuse_snapshot(request, peer, str(error))
+            return self._refuse_snapshot(request, peer, error)
         except FatalError as error:
             self._on_fatal(error)
             return wire.message(500, b'"Internal Server Error"')
@@ -150,13 +155,13 @@ class RaftFace:
             received.message.snapshot.index if received.message.snapshot else 0,
             peer.member_id,
         )
-        transport.deliver(peer, [received.message], received.size_bytes)
         return Response(204, self._headers())
 
-    def _refuse_snapshot(self, request: web.BaseRequest, peer: Peer, complaint: str) -> Response:
+    def _refuse_snapshot(self, request: web.BaseRequest, peer: Peer, error: PeerError) -> Response:
         peer.counters.snapshots_refused += 1
-        log.error("failed to save database snapshot from %x: %s", peer.member_id, complaint)
-        return self._refusal(request, refuse(Cause.BROKEN, complaint), is_said=True)
+        cause = error.cause if isinstance(error, RefusedError) else Cause.BROKEN
+        log.error("failed to save database snapshot from %x: %s", peer.member_id, error)
+        return self._refusal(request, refuse(cause, str(error)), is_said=True)
 
     # Refusals
 

@@ -72,7 +72,17 @@ class Cause(StrEnum):
     PROTOCOL = "protocol version"
     BROKEN = "protocol broken"
     BUSY = "busy"
+    OUTDATED = "earlier term"  # a snapshot of a leader that leads no more
+    NO_ROOM = "no room"  # on the disk, for a snapshot
     STOPPED = "stopped"
+
+
+class RefusedError(PeerError):
+    """What a peer brings is refused, and not because it broke the protocol."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Refusal(NamedTuple):
@@ -87,6 +97,7 @@ class Refusal(NamedTuple):
 STATUSES: Mapping[Cause, int] = {
     Cause.BROKEN: 400,
     Cause.UNKNOWN: 404,
+    Cause.OUTDATED: 409,
     Cause.REMOVED: 410,
     Cause.CLUSTER_ID: 412,
     Cause.MEMBER_ID: 421,
@@ -94,6 +105,7 @@ STATUSES: Mapping[Cause, int] = {
     Cause.PROTOCOL: 505,
     Cause.BUSY: 503,
     Cause.STOPPED: 503,
+    Cause.NO_ROOM: 507,
 }
 
 

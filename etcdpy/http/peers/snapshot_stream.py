@@ -13,7 +13,7 @@ at a time; files are read and written in threads, and never by two at a time.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 from zlib import crc32
@@ -88,11 +88,15 @@ class SnapshotFile(Protocol):
     def write_packed(self, row_count: int, data: bytes) -> None:
         """Add rows.
 
-        Raises: ValueError if these are not that many whole rows; FatalError if the disk refused.
+        Raises: ValueError if these are not that many whole rows; PeerError if they are refused;
+            FatalError if the disk refused.
         """
 
     def finish(self) -> None:
-        """Make it durable.  Raises: FatalError if the disk refused."""
+        """Make it durable.
+
+        Raises: PeerError if what it holds is refused; FatalError if the disk refused.
+        """
 
     def abort(self) -> None:
         """Give it up.  Raises: FatalError if the disk refused."""
@@ -245,22 +249,27 @@ class Incoming:
         self._totals = [0, 0, 0]
         self.size_bytes = 0
 
-    async def receive(self, sender: int, to: int) -> Received:
+    async def receive(
+        self, sender: int, to: int, check: Callable[[Sequence[Message]], None]
+    ) -> Received:
         """Return the message that the snapshot came for, when all of it is durable.
 
-        Raises: PeerError for anything that is not as it was sent; FatalError if the disk refused.
-            Nothing of it is left then.
+        `check` is given that message before anything else is looked at.
+
+        Raises: PeerError for anything that is not as it was sent; FatalError if the disk refused;
+            whatever `check` raises.  Nothing of it is left then.
         """
         try:
-            return await self._receive(sender, to)
+            message = _message_of(await self._block(frozenset({BlockKind.HEAD})), sender, to)
+            check([message])
+            return await self._receive(message)
         finally:
             await self._threaded.settle()
             file, self._file = self._file, None
             if file is not None:
                 await self._threaded.run(file.abort)
 
-    async def _receive(self, sender: int, to: int) -> Received:
-        message = _message_of(await self._block(frozenset({BlockKind.HEAD})), sender, to)
+    async def _receive(self, message: Message) -> Received:
         meta = message.snapshot
         assert meta is not None
         file = await self._threaded.run(lambda: self._begin(meta))
@@ -283,7 +292,11 @@ class Incoming:
     def _finish(self) -> None:
         file, self._file = self._file, None
         assert file is not None
-        file.finish()
+        try:
+            file.finish()
+        except PeerError:
+            self._file = file  # to be given up
+            raise
 
     async def _store(self, file: SnapshotFile, block: "_Received") -> None:
         try:

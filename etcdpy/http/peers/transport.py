@@ -294,6 +294,11 @@ class PeerTransport:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
+    def check(self, peer: Peer, messages: Sequence[Message]) -> None:
+        """Raise PeerError unless the core may see all of what a peer says."""
+        if self._receiver is not None:
+            self._admission.check(messages, self._receiver.status, is_guest=peer.is_guest)
+
     def deliver(self, peer: Peer, messages: Sequence[Message], size_bytes: int) -> None:
         """Hand on a batch of a correct form, and count it.
 
@@ -302,7 +307,7 @@ class PeerTransport:
         receiver = self._receiver
         if receiver is None or not self._is_running or not messages:
             return
-        self._admission.check(messages, receiver.status, is_guest=peer.is_guest)
+        self.check(peer, messages)
         counters = peer.counters
         counters.received_frames += 1
         counters.received_messages += len(messages)

@@ -16,6 +16,7 @@ from etcdpy.http.peers.snapshot_stream import Pace
 from tests.http.peering import (
     SNAPSHOT,
     Node,
+    Place,
     Rows,
     cluster,
     faster,
@@ -296,9 +297,9 @@ def flipped(body: Body) -> Body:
     return body
 
 
-async def post(node: Node, body: bytes) -> Answer:
+async def post(node: Node, body: bytes, sender: int = 2, missing: int = 0) -> Answer:
     async with dial(node) as dialled:
-        headers = greeting(2, 1) | {"Content-Length": str(len(body))}
+        headers = greeting(sender, 1) | {"Content-Length": str(len(body) + missing)}
         dialled.request("POST /raft/snapshot/etcdpy", headers)
         dialled.writer.write(body)
         return await dialled.answer()
@@ -347,6 +348,69 @@ BAD = [
         Body().plus(struct.pack("<IIII", HEAD, 0, 2**20, 0)), "bytes, more than", id="huge head"
     ),
 ]
+
+
+def test_rows_that_are_no_tree_are_refused_and_removed() -> None:
+    body = Body().head().block(ROWS, 1, b"no tree").foot(1, 1, 7)
+
+    async def test() -> None:
+        async with lone() as node:
+            answer = await post(node, body.data)
+            assert (answer.status, answer.message) == (400, "damaged at row 1")
+            assert [received.state for received in node.disk.received] == ["aborted"]
+            assert (node.driver.messages, node.fatal) == ([], [])
+            assert node.transport.counters.rejected == {Cause.BROKEN: 1}
+            assert (await post(node, good().data)).status == 204
+
+    run(test)
+
+
+def test_a_snapshot_for_which_there_is_no_room_is_refused() -> None:
+    async def test() -> None:
+        async with lone() as node:
+            answer = await post(node, Body().head().block(ROWS, 1, b"too large").data)
+            assert (answer.status, answer.message) == (507, "no room")
+            assert node.disk.received[0].state == "aborted"
+            assert node.transport.counters.rejected == {Cause.NO_ROOM: 1}
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("sender", "place", "status", "message"),
+    [
+        (2, Place(4), 409, "a snapshot of the leader of term 3, this is 4"),
+        (9, Place(3, leader_id=2), 400, "9 claims to lead term 3, as 2 does"),
+    ],
+)
+def test_nothing_of_it_is_taken_from_who_does_not_lead(
+    sender: int, place: Place, status: int, message: str
+) -> None:
+    async def test() -> None:
+        async with lone() as node:
+            node.driver.status = place
+            head = Body().head(sender=sender).data
+            answer = await post(node, head, sender, missing=10**9)  # and never sent
+            assert (answer.status, answer.message) == (status, message)
+            assert node.disk.received == []
+
+    run(test)
+
+
+def test_who_leads_no_more_when_it_has_come_is_refused() -> None:
+    async def test() -> None:
+        async with lone() as node, dial(node) as dialled:
+            body = good().data
+            headers = greeting(2, 1) | {"Content-Length": str(len(body))}
+            dialled.request("POST /raft/snapshot/etcdpy", headers)
+            dialled.writer.write(body[:-1])
+            await until(lambda: node.disk.received and node.disk.received[0].rows, "begun")
+            node.driver.status.term = 4
+            dialled.writer.write(body[-1:])
+            answer = await dialled.answer()
+            assert (answer.status, node.driver.messages) == (409, [])
+
+    run(test)
 
 
 @pytest.mark.parametrize(("body", "complaint"), BAD)
