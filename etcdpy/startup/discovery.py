@@ -39,10 +39,11 @@ main_log = logging.getLogger("etcdpy.etcdmain")
 
 #: The waits before another try are 2, 4, ... seconds, up to 2 to this power.
 BACKOFF_POWER_MAX = 8
-SIZE_MAX = 2**64 - 1
+SIZE_MAX = 2**64 - 1  # what Go's ParseUint takes
 
 _CONFIG = "_config"
-_DECIMAL = re.compile(r"0*[0-9]{1,19}")
+# Zeros in front are as many as may be, which is more than int() would take.
+_DECIMAL = re.compile(r"0*([0-9]{1,20})")
 
 
 class Failure(Enum):
@@ -176,18 +177,20 @@ class _Meeting:
 
     async def _look_once(self) -> _Attendance:
         try:
-            size = (await self._registry.get(self._path(_CONFIG, "size"))).value
+            value = (await self._registry.get(self._path(_CONFIG, "size"))).value
         except InvalidAnswerError as error:
             raise DiscoveryError(Failure.BAD_ENDPOINT) from error
+        decimal = _DECIMAL.fullmatch(value)
+        size = int(decimal[1]) if decimal else 0
         # Of nobody there can be no cluster: etcd takes a size of 0, and crashes.
-        if not _DECIMAL.fullmatch(size) or not 0 < int(size.lstrip("0") or "0") <= SIZE_MAX:
+        if not 0 < size <= SIZE_MAX:
             raise DiscoveryError(Failure.BAD_SIZE)
         directory = await self._registry.get(self._token)
         registered = [node for node in directory.children if node.name != _CONFIG]
         registered.sort(key=lambda node: node.created_index)
-        first = registered[: int(size)]
-        is_full = len(first) == int(size) and all(n.name != self._own_key for n in first)
-        return _Attendance(first, int(size), directory.index, is_full=is_full)
+        first = registered[:size]
+        is_full = len(first) == size and all(n.name != self._own_key for n in first)
+        return _Attendance(first, size, directory.index, is_full=is_full)
 
     async def _register(self, own: str) -> None:
         path = self._path(self._own_key)

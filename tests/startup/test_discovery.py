@@ -180,11 +180,25 @@ def test_what_no_try_can_help_is_final(
     assert str(refusal) == f"failed to join discovery cluster ({words})"
 
 
-@pytest.mark.parametrize("size", ["", "0", "-1", "1.5", "0x1", "²", str(2**64)])
+@pytest.mark.parametrize(
+    "size", ["", "0", "-1", "+1", "1_0", "1.5", "0x1", "²", str(2**64), "9" * 21]
+)
 def test_a_size_is_a_decimal_number_of_members(registry: FakeRegistry, size: str) -> None:
     """With 0 of them etcd crashes."""
     registry.size = size
     assert failure_of(join).failure is Failure.BAD_SIZE
+
+
+def test_a_size_is_at_most_what_64_bits_hold(registry: FakeRegistry) -> None:
+    registry.size = str(2**64 - 1)
+    registry.events.put_nowait(RegistryError("others were waited for"))
+    assert str(failure_of(join)).endswith("(others were waited for)")
+
+
+def test_a_size_may_have_any_number_of_zeros_in_front(registry: FakeRegistry) -> None:
+    registry.size = "2".zfill(5000)
+    registry.register("f0", OTHER)
+    assert join() == f"{OTHER},{OWN}"
 
 
 @pytest.mark.parametrize(
