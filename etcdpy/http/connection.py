@@ -162,10 +162,8 @@ class Connection(asyncio.Protocol):
             return
         self.is_waiting = False
         self._owner.waiting_count -= 1
-        if not is_kept:
+        if not is_kept or self._is_leaving:
             self.close()
-        elif self._is_leaving:
-            self.cut()
         elif self._is_held or self.is_half_closed or self._receiver.unread_bytes:
             self._loop.call_soon(self.take_events)
 
@@ -302,8 +300,8 @@ class Connection(asyncio.Protocol):
                 self._take_body(event)
             else:
                 self._take_refusal(event)
-        if self._timer is not None or receiver.has_begun_head:
-            self._watch_time()
+        if self._timer is not None or self._gathering is not None or receiver.has_begun_head:
+            self.watch_time()
         if self.is_half_closed and not receiver.unread_bytes:
             self._end_input()
 
@@ -351,7 +349,6 @@ class Connection(asyncio.Protocol):
                     self._serve(head, body)
                 else:
                     self._gathering = head
-                    self._watch_time()
                 return
         self._give(head)
 
@@ -373,13 +370,11 @@ class Connection(asyncio.Protocol):
                 self.end_with(b"")
             return
         self._gathered.append(part.data)
-        self._stop_timer()
+        self._stop_timer()  # it may not stand still for longer
         if part.is_last:
             body = b"".join(self._gathered)
             self._gathering, self._gathered = None, []
             self._serve(head, body)
-        else:
-            self._watch_time()
 
     def _break_body(self) -> None:
         """Let the handler find out that a body does not come whole."""
@@ -425,14 +420,19 @@ class Connection(asyncio.Protocol):
 
     # Time
 
-    def _watch_time(self) -> None:
-        """Give a head or a gathered body that has begun its time."""
+    def watch_time(self) -> None:
+        """Give a head or a gathered body that has begun its time, where the client has to go on.
+
+        It has not while nothing is read here, nor while it waits for an answer.
+        """
         if self._is_refusing:
             return
-        if self._gathering is None and not self._receiver.has_begun_head:
+        is_head = self._gathering is None
+        is_begun = not is_head or self._receiver.has_begun_head
+        if not is_begun or self._is_held or self._is_ending or self.is_answering:
             self._stop_timer()
         elif self._timer is None:
-            limits, is_head = self._owner.limits, self._gathering is None
+            limits = self._owner.limits
             time_s = limits.head_s if is_head else limits.body_s
             if time_s is not None:
                 limit = Limit.HEAD_TIMEOUT if is_head else Limit.BODY_TIMEOUT

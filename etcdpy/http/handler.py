@@ -53,7 +53,7 @@ class Sent(web.StreamResponse):
     @property
     def keep_alive(self) -> bool:
         """Whether the connection takes another request."""
-        return self._is_kept and self._handler.has_more
+        return self._is_kept and self._handler.has_more and not self._handler.is_body_broken
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Do nothing: the head is out."""
@@ -95,6 +95,7 @@ class Handler(RequestHandler):
     def note_answered(self) -> None:
         """Hear that a request was answered."""
         self.is_busy = bool(self._messages)
+        self.connection.watch_time()  # of a head that has begun meanwhile
 
     def expect_no_body(self) -> None:
         """Hear that the client was not asked for the body that it has announced."""

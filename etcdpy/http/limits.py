@@ -39,7 +39,9 @@ class Limits:
     """The bounds of one connection.  Times are in seconds, None is for ever.
 
     `head_s` is for a head from its first byte on; `body_s` and `send_s` are how long a body, and
-    what waits to be sent, may stand still.  Idle connections are not limited.
+    what waits to be sent, may stand still.  Neither head nor body has its time while it waits
+    here, for an answer before it or for a client that does not read.  Idle connections are not
+    limited.
     """
 
     head_s: float | None = 60.0

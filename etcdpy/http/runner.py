@@ -365,7 +365,7 @@ class _HeldWatch:
         self._backend.unwatch(self._watcher)
         framing = self._framing
         is_kept = is_body_whole and framing.is_keep_alive and not framing.is_http10
-        self._waiter.end_wait(is_kept=is_kept)
+        self._waiter.end_wait(is_kept=self._connection.answered(is_kept=is_kept))
 
 
 class _TaskWait:

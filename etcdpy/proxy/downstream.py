@@ -278,10 +278,14 @@ class Downstream(asyncio.Protocol):
     # The pace, and the end
 
     def _watch_pace(self) -> None:
-        """Give a head or a body that has begun its time, anew whenever some of it has come."""
-        exchange = self._exchange
-        is_body_due = exchange is not None and not self._must_wait()
-        is_due = self._receiver.has_begun_head or (is_body_due and not self._is_reading_paused)
+        """Give a head or a body that has begun its time; a body anew whenever some of it has come.
+
+        It has none while what has come of it has to wait here.
+        """
+        must_wait = self._must_wait()
+        is_body_due = self._exchange is not None and not must_wait
+        is_head_due = self._receiver.has_begun_head and not must_wait
+        is_due = is_head_due or (is_body_due and not self._is_reading_paused)
         if self._is_closing:
             return
         if not is_due:

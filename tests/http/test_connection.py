@@ -12,6 +12,7 @@ from etcdpy.http.keys import KeysRenderer
 from etcdpy.http.limits import Limit, Limits
 from etcdpy.http.outgoing import HELD_BYTES_MAX
 from etcdpy.tree.command import Command, CommandKind
+from etcdpy.tree.node import NODES_AT_ONCE_MAX
 from tests.harness.loop_thread import DEADLINE_S
 from tests.harness.process import wait_until
 from tests.harness.virtual_time import run_virtual
@@ -218,6 +219,160 @@ def test_what_stands_behind_a_waiting_write_is_answered_after_a_half_close(
     assert server.server.serving_count == 0
 
 
+BOTH_WAYS = pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "aiohttp"])
+WATCH = request(target=b"/v2/keys/k?wait=true", is_last=False)
+
+
+def tell(backend: TreeBackend, value: bytes = b"v") -> None:
+    """Set the key that is read and watched here."""
+    backend.propose(Command(CommandKind.SET, 1, b"/1/k", value))
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("query", [b"?wait=true", b"?wait=true&stream=true"])
+def test_a_body_that_breaks_under_a_watch_ends_the_connection_with_it(
+    is_fast: bool, query: bytes
+) -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport()
+        server, connection = await connect_alone(backend, transport, is_fast=is_fast)
+        watch = request(b"GET", b"/v2/keys/k" + query, CHUNKED, is_last=False)
+        connection.data_received(watch + b"5\r\nhello\r\n")
+        await asyncio.sleep(1)
+        connection.data_received(b"zz\r\n")
+        await asyncio.sleep(1)
+        before_bytes = transport.written_bytes
+        assert not transport.is_closed, "the watch goes on"
+        tell(backend)
+        await asyncio.sleep(1)
+        assert transport.written_bytes > before_bytes
+        if b"stream" in query:
+            assert not transport.is_closed
+            connection.eof_received()
+            await asyncio.sleep(1)
+        assert transport.is_closed
+        await server.stop()
+
+    run_virtual(main)
+
+
+def test_a_body_that_breaks_under_a_large_listing_ends_the_connection_with_it() -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport(full_bytes=1)
+        for number in range(NODES_AT_ONCE_MAX + 1):
+            backend.tree.set(b"/1/d/%d" % number, value=b"v", now_ns=0)
+        server, connection = await connect_alone(backend, transport)
+        listing = request(b"GET", b"/v2/keys/d", CHUNKED, is_last=False)
+        connection.data_received(listing + b"5\r\nhello\r\n")
+        await asyncio.sleep(1)
+        connection.data_received(b"zz\r\n")
+        assert server.serving_count == 1, "its client has not read the first part"
+        while server.serving_count:
+            transport.read()
+            await asyncio.sleep(1)
+        transport.read()
+        await asyncio.sleep(1)
+        assert transport.written_bytes > NODES_AT_ONCE_MAX
+        assert transport.is_closed
+        await server.stop()
+
+    run_virtual(main)
+
+
+@BOTH_WAYS
+def test_a_head_that_is_not_read_on_has_its_time_when_it_is(is_fast: bool) -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport(full_bytes=3_000)
+        limits = Limits(head_s=60.0, send_s=None)
+        server, connection = await connect_alone(backend, transport, limits, is_fast=is_fast)
+        tell(backend, b"v" * 1_500)
+        get = request(target=b"/v2/keys/k", is_last=False)
+        connection.data_received(get)
+        await asyncio.sleep(1)
+        answer_bytes = transport.written_bytes
+        connection.data_received(get + get[:5])
+        await asyncio.sleep(50)
+        assert not transport.is_held, "it is full when the next head has begun"
+        connection.data_received(get[5:] + get[:5])
+        assert transport.is_held
+        await asyncio.sleep(1_000)
+        assert transport.written_bytes == 2 * answer_bytes
+        assert not transport.is_closed
+        transport.read()
+        await asyncio.sleep(50)
+        assert not transport.is_held
+        assert transport.written_bytes == 3 * answer_bytes
+        assert not transport.is_closed
+        await asyncio.sleep(20)
+        assert transport.is_closed
+        assert server.reached == {Limit.HEAD_TIMEOUT: 1}
+        await server.stop()
+
+    run_virtual(main)
+
+
+def test_a_body_that_is_not_read_on_has_its_time_when_it_is() -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport(full_bytes=1)
+        server, connection = await connect_alone(
+            backend, transport, Limits(body_s=60.0, send_s=None)
+        )
+        tell(backend)
+        write = put(b"/v2/keys/w", b"value=1", is_last=False)
+        connection.data_received(request(target=b"/v2/keys/k", is_last=False) + write[:-5])
+        await asyncio.sleep(50)
+        assert not transport.is_held
+        index = backend.tree.index
+        connection.data_received(write[-5:-3])
+        assert transport.is_held
+        await asyncio.sleep(1_000)
+        assert not transport.is_closed
+        transport.read()
+        await asyncio.sleep(50)
+        connection.data_received(write[-3:] + write[:-5])
+        assert backend.tree.index == index + 1
+        await asyncio.sleep(50)
+        assert not transport.is_closed
+        await asyncio.sleep(20)
+        assert transport.is_closed
+        assert server.reached == {Limit.BODY_TIMEOUT: 1}
+        await server.stop()
+
+    run_virtual(main)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_a_head_behind_a_request_that_waits_has_its_time_after_the_answer(
+    is_fast: bool, is_ended: bool
+) -> None:
+    async def main() -> None:
+        backend, transport = TreeBackend(), Transport()
+        limits = Limits(head_s=60.0, send_s=None)
+        server, connection = await connect_alone(backend, transport, limits, is_fast=is_fast)
+        connection.data_received(WATCH + WATCH[:9])
+        await asyncio.sleep(1_000)
+        connection.data_received(WATCH[9:15])
+        await asyncio.sleep(1_000)
+        assert not transport.is_closed
+        before_bytes = transport.written_bytes
+        tell(backend)
+        await asyncio.sleep(50)
+        assert transport.written_bytes > before_bytes
+        assert not transport.is_closed
+        if is_ended:
+            connection.data_received(WATCH[15:])
+            await asyncio.sleep(1_000)
+            assert server.serving_count == 1
+        else:
+            await asyncio.sleep(20)
+        assert transport.is_closed is not is_ended
+        assert server.reached == ({} if is_ended else {Limit.HEAD_TIMEOUT: 1})
+        await server.stop()
+
+    run_virtual(main)
+
+
 def test_each_head_has_a_time_of_its_own() -> None:
     async def main() -> None:
         transport = Transport()
@@ -235,15 +390,24 @@ def test_each_head_has_a_time_of_its_own() -> None:
     run_virtual(main)
 
 
-def test_a_connection_that_is_to_be_left_ends_with_the_answer_that_is_due() -> None:
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    "asked", [request(target=b"/version", is_last=False), WATCH], ids=["version", "watch"]
+)
+def test_a_connection_that_is_to_be_left_ends_with_the_answer_that_is_due(
+    is_fast: bool, asked: bytes
+) -> None:
     async def main() -> None:
-        transport = Transport()
-        server, connection = await connect_alone(TreeBackend(), transport)
-        connection.data_received(request(target=b"/version", is_last=False))
+        backend, transport = TreeBackend(), Transport()
+        server, connection = await connect_alone(backend, transport, is_fast=is_fast)
+        connection.data_received(asked)
         connection.cut_when_answered()
         assert not transport.is_closed
         await asyncio.sleep(1)
-        assert transport.written_bytes > 0
+        before_bytes = transport.written_bytes
+        tell(backend)
+        await asyncio.sleep(1)
+        assert transport.written_bytes > (before_bytes if asked == WATCH else 0)
         assert transport.is_closed
         await server.stop()
 
@@ -255,7 +419,7 @@ def test_a_stream_behind_answers_that_are_not_read_is_held_by_its_bound() -> Non
         backend, transport = TreeBackend(), Transport(full_bytes=HELD_BYTES_MAX // 2)
         server, connection = await connect_alone(backend, transport)
         value = b"v" * 1000
-        backend.propose(Command(CommandKind.SET, 1, b"/1/k", value))
+        tell(backend, value)
         count = HELD_BYTES_MAX // 2 // len(value)
         watch = request(target=b"/v2/keys/k?wait=true&stream=true")  # it closes: aiohttp serves it
         connection.data_received(request(target=b"/v2/keys/k", is_last=False) * count + watch)
@@ -263,7 +427,7 @@ def test_a_stream_behind_answers_that_are_not_read_is_held_by_its_bound() -> Non
         assert server.serving_count == 1, "the watch has begun"
         before_bytes = transport.written_bytes
         for _ in range(300):
-            backend.propose(Command(CommandKind.SET, 1, b"/1/k", value))
+            tell(backend, value)
         await asyncio.sleep(1)
         assert transport.written_bytes == before_bytes
         assert backend.tree.hub.count == 0

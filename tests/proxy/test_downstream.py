@@ -80,6 +80,27 @@ def test_each_head_has_its_whole_time() -> None:
     run_virtual(main)
 
 
+def test_a_head_that_is_not_read_on_has_its_time_when_it_is() -> None:
+    async def main() -> None:
+        reached = Reached()
+        transport = connect(reached)
+        transport.protocol.data_received(OPTIONS[:9])
+        transport.protocol.pause_writing()
+        await asyncio.sleep(50)
+        transport.protocol.data_received(OPTIONS[9:] + OPTIONS[:9])
+        await asyncio.sleep(500)
+        assert not transport.is_aborted
+        transport.protocol.resume_writing()
+        assert transport.written.count(b"HTTP/1.1 200 OK") == 1
+        await asyncio.sleep(59)
+        assert not transport.is_aborted
+        await asyncio.sleep(2)
+        assert transport.is_aborted
+        assert reached == {Limit.HEAD_TIMEOUT: 1}
+
+    run_virtual(main)
+
+
 def test_a_client_lingers_from_when_the_last_byte_has_left() -> None:
     async def main() -> None:
         transport = connect(Reached())
