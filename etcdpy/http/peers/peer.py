@@ -18,6 +18,7 @@ from etcdpy.consensus.interfaces import RandomSource
 from etcdpy.consensus.messages import Message
 from etcdpy.http.peers.outbox import Outbox
 from etcdpy.http.peers.protocol import Cause, PeerLimits
+from etcdpy.http.peers.said import Said
 from etcdpy.http.peers.stats import AppendStats, FollowerStats, PeerCounters
 from etcdpy.http.peers.stream import Ending, IncomingStream, OutgoingStream, PeerStream
 from etcdpy.metrics.etcd import ROUND_TRIP_BUCKETS
@@ -81,8 +82,10 @@ class Peer:
         events: PeerEvents,
         limits: PeerLimits,
         random_source: RandomSource,
+        said: Said,
         is_guest: bool = False,
     ) -> None:
+        """`said` is of all guests, and outlives them."""
         assert urls
         self.member_id = member_id
         self.urls = tuple(urls)  # where this member knows it to be
@@ -116,6 +119,7 @@ class Peer:
         self._moved: asyncio.Future[None] = self._loop.create_future()
         self._said: set[Cause] = set()  # of our dialling: logged since the last connection
         self._said_of_incoming: set[Cause] = set()
+        self._said_of_guests = said
         self._task: asyncio.Task[None] | None = None
 
     # Life
@@ -248,7 +252,8 @@ class Peer:
         if not isinstance(stream, OutgoingStream):
             return
         self._said &= _REFUSALS
-        log.info("established a TCP streaming connection with peer %x", self.member_id)
+        if self._may_say("established"):
+            log.info("established a TCP streaming connection with peer %x", self.member_id)
         for older in self._outgoing[: self._outgoing.index(stream)]:
             moved = Ending(Cause.STOPPED, "the peer has moved", is_ours=True)
             older.end(moved, is_flushed=True)
@@ -288,9 +293,12 @@ class Peer:
         self._failures = 0
         self._said.clear()
         self._is_worth_a_poke = True
-        log.warning(
-            "lost the TCP streaming connection with peer %x (%s)", self.member_id, ending.message
-        )
+        if self._may_say("lost ours"):
+            log.warning(
+                "lost the TCP streaming connection with peer %x (%s)",
+                self.member_id,
+                ending.message,
+            )
 
     def _incoming_ended(self, stream: IncomingStream, ending: Ending) -> None:
         """Tell of the end of a stream; what the peer breaks again and again is said once."""
@@ -303,7 +311,7 @@ class Peer:
         else:
             is_new = stream.is_proven
             self._said_of_incoming.clear()
-        if is_new:
+        if is_new and self._may_say(f"lost theirs: {ending.cause}"):
             log.warning(
                 "lost the TCP streaming connection from peer %x (%s)",
                 self.member_id,
@@ -322,11 +330,17 @@ class Peer:
         is_active = self._is_heard and way is not None and way.is_proven
         if is_active and self.active_since_s is None:
             self.active_since_s = self._loop.time()
-            log.info("peer %x became active", self.member_id)
+            if self._may_say("active"):
+                log.info("peer %x became active", self.member_id)
         elif not is_active and self.active_since_s is not None:
             self.active_since_s = None
             self.counters.disconnected += 1
-            log.info("peer %x became inactive", self.member_id)
+            if self._may_say("inactive"):
+                log.info("peer %x became inactive", self.member_id)
+
+    def _may_say(self, what: str) -> bool:
+        """Tell whether to log what has happened: with a guest each thing once, ever."""
+        return not self.is_guest or self._said_of_guests.is_new(f"{self.member_id:x}", what)
 
     def _ways(self) -> Iterator[PeerStream]:
         """Yield the streams on which the peer can be spoken to, the best first."""
@@ -369,7 +383,8 @@ class Peer:
             self._said.add(cause)
             # Members start one after the other: not to reach one is no error yet.
             level = logging.WARNING if cause in _ABSENCES else logging.ERROR
-            log.log(level, "peer %x at %s: %s", self.member_id, self.current_url, message)
+            if self._may_say(f"dialled: {cause}"):
+                log.log(level, "peer %x at %s: %s", self.member_id, self.current_url, message)
         self._events.dial_failed(self, cause)
 
     async def _back_off(self) -> None:

@@ -39,15 +39,13 @@ from etcdpy.http.peers.protocol import (
     hear,
     refuse,
 )
+from etcdpy.http.peers.said import Said
 from etcdpy.http.peers.snapshot_stream import Incoming, SnapshotSink
 from etcdpy.http.peers.stream import IncomingStream
 from etcdpy.http.peers.transport import PeerTransport
 from etcdpy.http.wire import Framing, Response
 
 log = logging.getLogger("etcdpy.http.peers")
-
-# Refusals that were said already; strangers can make up ids, so there is an end to it.
-_SAID_COUNT_MAX = 256
 
 
 class RaftFace:
@@ -63,7 +61,7 @@ class RaftFace:
         self._transport = transport
         self._sink = sink
         self._on_fatal = on_fatal
-        self._said: set[tuple[str, Cause]] = set()
+        self._said_of_snapshots = Said()
         self._is_receiving = False
 
     async def serve(
@@ -82,7 +80,8 @@ class RaftFace:
         peer = self._transport.admit(greeting)
         if isinstance(peer, Refusal):
             return connection.respond(self._refusal(request, peer), framing)
-        self._said = {said for said in self._said if said[0] != f"{greeting.sender:x}"}
+        if not peer.is_guest:
+            self._transport.said.forget(f"{greeting.sender:x}")
         try:
             if path.startswith(stream_path):
                 return await self._serve_stream(greeting, peer, connection)
@@ -128,12 +127,14 @@ class RaftFace:
     async def _serve_snapshot(self, request: web.BaseRequest, peer: Peer) -> Response:
         """Take one snapshot to the disk, then hand on the message that it came for."""
         if self._is_receiving:
-            busy = refuse(Cause.BUSY, "another snapshot is being received")
-            return self._refusal(request, busy)
+            busy = RefusedError(Cause.BUSY, "another snapshot is being received")
+            return self._refuse_snapshot(request, peer, busy)
         self._is_receiving = True
         transport = self._transport
         incoming = Incoming(request.content, self._sink, transport.limits.snapshot_stall_s)
-        log.info("receiving database snapshot from %x", peer.member_id)
+        sender = f"{peer.member_id:x}"
+        if not self._said_of_snapshots.has(sender):  # else it tries what was refused again
+            log.info("receiving database snapshot from %s", sender)
         try:
             received = await incoming.receive(
                 peer.member_id, transport.identity.member_id, partial(transport.check, peer)
@@ -150,17 +151,19 @@ class RaftFace:
         finally:
             self._is_receiving = False
         peer.counters.snapshots_received += 1
+        self._said_of_snapshots.forget(sender)
         log.info(
-            "received and saved database snapshot [index: %d, from: %x]",
+            "received and saved database snapshot [index: %d, from: %s]",
             received.message.snapshot.index if received.message.snapshot else 0,
-            peer.member_id,
+            sender,
         )
         return Response(204, self._headers())
 
     def _refuse_snapshot(self, request: web.BaseRequest, peer: Peer, error: PeerError) -> Response:
         peer.counters.snapshots_refused += 1
         cause = error.cause if isinstance(error, RefusedError) else Cause.BROKEN
-        log.error("failed to save database snapshot from %x: %s", peer.member_id, error)
+        if self._said_of_snapshots.is_new(f"{peer.member_id:x}", cause):
+            log.error("failed to save database snapshot from %x: %s", peer.member_id, error)
         return self._refusal(request, refuse(cause, str(error)), is_said=True)
 
     # Refusals
@@ -170,9 +173,9 @@ class RaftFace:
     ) -> Response:
         """Count and log a refusal, and return its answer, which ends the connection."""
         self._transport.counters.rejected[refusal.cause] += 1
-        sender = request.headers.get(SENDER, "")[:16] or str(request.remote)
+        sender = _sender(request)
         is_said = is_said or refusal.cause is Cause.STOPPED
-        if not is_said and self._is_new(sender, refusal.cause):
+        if not is_said and self._transport.said.is_new(sender, refusal.cause):
             log.error("%s from %s refused", refusal.message, sender)
         body = b'{"message":%b}' % gojson.quote(refusal.message.encode())
         headers = wire.JSON_TYPE + self._headers()
@@ -192,8 +195,8 @@ class RaftFace:
             words = b"incompatible version\n"
             complaint = f"request version incompatibility ({version_complaint})"
         self._transport.counters.rejected[cause] += 1
-        sender = headers.get(SENDER, "")[:16] or str(request.remote)
-        if self._is_new(sender, cause):
+        sender = _sender(request)
+        if self._transport.said.is_new(sender, cause):
             log.error("request of a real etcd from %s refused: %s", sender, complaint)
         return wire.text(412, words, self._headers())
 
@@ -204,9 +207,8 @@ class RaftFace:
             f"X-Etcd-Cluster-Id: {identity.cluster_id:x}\r\n"
         ).encode()
 
-    def _is_new(self, sender: str, cause: Cause) -> bool:
-        """Tell whether this was not said yet, and remember it."""
-        if (sender, cause) in self._said or len(self._said) >= _SAID_COUNT_MAX:
-            return False
-        self._said.add((sender, cause))
-        return True
+
+def _sender(request: web.BaseRequest) -> str:
+    """Return who asks, in the one way to write its id, or from where."""
+    member_id = find_id(request.headers.get(SENDER, ""))
+    return str(request.remote) if member_id is None else f"{member_id:x}"

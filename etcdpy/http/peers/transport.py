@@ -20,6 +20,7 @@ from etcdpy.http.peers.admission import Admission, DataChecks, Standing
 from etcdpy.http.peers.dialer import HttpDialer
 from etcdpy.http.peers.peer import Peer
 from etcdpy.http.peers.protocol import Cause, Greeting, Identity, PeerLimits, Refusal, refuse
+from etcdpy.http.peers.said import Said
 from etcdpy.http.peers.snapshot_sender import SnapshotSender
 from etcdpy.http.peers.snapshot_stream import SnapshotSource
 from etcdpy.http.peers.stats import AppendStats, TransportCounters
@@ -89,6 +90,7 @@ class PeerTransport:
         self.limits = limits
         self.counters = TransportCounters()
         self.appends = AppendStats()
+        self.said = Said()  # of guests, and of who is refused
         self._source = source
         self._admission = Admission(checks)
         self._removed = removed
@@ -192,10 +194,14 @@ class PeerTransport:
             events=self,
             limits=self.limits,
             random_source=self._random,
+            said=self.said,
             is_guest=is_guest,
         )
         self._peers[member_id] = peer
-        log.info("%s peer %x", "added guest" if is_guest else "added", member_id)
+        if not is_guest:
+            log.info("added peer %x", member_id)
+        elif self.said.is_new(f"{member_id:x}", "added"):
+            log.info("added guest peer %x", member_id)
         if self._is_running:
             peer.start()
         return peer
