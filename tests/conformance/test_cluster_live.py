@@ -310,10 +310,11 @@ def _assert_updates_alike(sides: Sides) -> None:
 def _remove(sides: Sides, part: str, through: str) -> None:
     """Remove a member, whose process then ends well and says why."""
     sides.both(lambda side: side.cluster.remove(side[part], through=[side[through]]))
-    sides.each(lambda side: _assert_farewell(side, part))
+    sides.each(lambda side: assert_farewell(side, part))
 
 
-def _assert_farewell(side: Side, part: str) -> None:
+def assert_farewell(side: Side, part: str) -> None:
+    """Assert that a member that was removed ends well, and says why."""
     assert side[part].wait_exit() == 0
     assert [line for line in FAREWELL if line not in side[part].log_text()] == []
 
@@ -323,7 +324,7 @@ def _assert_removed_for_good(sides: Sides) -> None:
     assert sides.ask("b", "PUT", f"{MEMBERS}/@new", peers=ELSEWHERE).startswith("500 ")
     assert sides.ask("b", "DELETE", f"{MEMBERS}/abc").startswith("404 ")
     sides.each(lambda side: side["new"].launch())
-    sides.each(lambda side: _assert_farewell(side, "new"))
+    sides.each(lambda side: assert_farewell(side, "new"))
 
 
 def test_the_strict_check_judges_alike(sides: Sides) -> None:
@@ -337,9 +338,9 @@ def test_the_strict_check_judges_alike(sides: Sides) -> None:
     assert sides.ask("a", "DELETE", f"{MEMBERS}/@b").startswith("204 ")
     sides.assert_faces_alike()
     sides.each(lambda side: side["b"].launch())
-    sides.each(lambda side: _assert_farewell(side, "b"))
+    sides.each(lambda side: assert_farewell(side, "b"))
     assert sides.ask("leader", "DELETE", f"{MEMBERS}/@a").startswith("204 ")
-    sides.each(lambda side: _assert_farewell(side, "a"))
+    sides.each(lambda side: assert_farewell(side, "a"))
     sides.assert_faces_alike()
     assert sides.ask("leader", "DELETE", f"{MEMBERS}/@leader").startswith("500 ")
 
