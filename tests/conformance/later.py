@@ -30,6 +30,8 @@ _FIELD = re.compile(
 _NAME_IN_ORDER = re.compile(r"/(0{11}\d{9})(?!\d)")
 _CLEARED = re.compile(r"\[(\d+)/(\d+)\]")
 _COMPARED = re.compile(r"\[(\d+) != (\d+)\]")
+#: Values whose length decides how a response is framed.
+_FRAMED_VALUE = re.compile(r"x{1000,}")
 _TOP = re.compile(r"^/v2/keys/([^/?]+)")
 
 
@@ -93,6 +95,35 @@ def _moved_comparison(match: re.Match[str], by: Distance) -> str:
     given, found = (int(text) for text in match.groups())
     given += by.store if 0 < given < 10**_INDEX_DIGITS_MAX else 0
     return f"[{given} != {found + by.store}]"
+
+
+def is_even(steps: list[Step], by: Distance) -> bool:
+    """Tell whether all indexes of the responses become longer by as many digits."""
+    return len(set(_added_digits(steps, by))) == 1
+
+
+def shortened(steps: list[Step], by: Distance) -> list[Step]:
+    """Return steps with long values as much shorter as the two indexes of a node become longer.
+
+    So the bodies keep the lengths that were recorded, around the one from which there are chunks.
+    """
+    (digits,) = set(_added_digits(steps, by))
+    return [_with_shorter_values(step, 2 * digits) for step in steps]
+
+
+def _added_digits(steps: list[Step], by: Distance) -> list[int]:
+    indexes = [int(step["response"]["headers"]["X-Etcd-Index"]) for step in steps]
+    return [len(str(index + by.store)) - len(str(index)) for index in indexes]
+
+
+def _with_shorter_values(step: Step, count: int) -> Step:
+    text = transcript.render(step)
+    found: Step = json.loads(_FRAMED_VALUE.sub(lambda match: match[0][count:], text))
+    headers, body = found["response"]["headers"], found["response"]["body"]
+    if "Content-Length" in headers:
+        shorter = len(json.dumps(step["response"]["body"])) - len(json.dumps(body))
+        headers["Content-Length"] = str(int(headers["Content-Length"]) - shorter)
+    return found
 
 
 def comparable(step: Step) -> dict[str, Any]:
