@@ -27,9 +27,11 @@ _TARGET = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
 #: Flags that are no settings, and those of clients.
 OTHER_FLAGS = {
     "connections",
+    "keys",
     "only",
     "rounds",
     "seconds",
+    "server",
     "ca-file",
     "cacert",
     "cert",
