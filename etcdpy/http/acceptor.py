@@ -85,6 +85,7 @@ class Acceptor:
         self._open_count = 0  # accepted and not yet closed
         self.full_count = 0  # how often as many were open as may be
         self._arriving: dict[asyncio.Task[None], socket.socket] = {}
+        self._connecting: set[asyncio.Task[None] | None] = set()  # those of them at the last step
         self._is_listening = False
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -110,7 +111,8 @@ class Acceptor:
             listener.socket.close()
         arriving = dict(self._arriving)
         for task in arriving:
-            task.cancel()
+            if task not in self._connecting:
+                task.cancel()
         await asyncio.gather(*arriving, return_exceptions=True)
         for task, accepted in arriving.items():
             if task.cancelled():  # perhaps before it had begun
@@ -165,10 +167,7 @@ class Acceptor:
         is_protocol_told = False
         try:
             if not listener.is_tls:
-                await self._loop.connect_accepted_socket(
-                    lambda: self._make_protocol(PLAIN), accepted
-                )
-                is_protocol_told = True
+                is_protocol_told = await self._connect_plain(accepted)
             else:
                 is_protocol_told = await self._connect_maybe_tls(accepted, listener, source)
         except (OSError, NoTlsError, NotAdmittedError) as error:
@@ -178,6 +177,18 @@ class Acceptor:
         finally:
             if not is_protocol_told:  # else it tells us when the connection ends
                 self.connection_closed()
+
+    async def _connect_plain(self, accepted: socket.socket) -> bool:
+        """Connect a client; return that its protocol knows of it.  Raises: OSError."""
+        # Not to be cancelled: uvloop would close a transport whose protocol has it already, and
+        # tell it nothing.  It takes a turn or two, and waits for nobody.
+        task = asyncio.current_task()
+        self._connecting.add(task)
+        try:
+            await self._loop.connect_accepted_socket(lambda: self._make_protocol(PLAIN), accepted)
+        finally:
+            self._connecting.discard(task)
+        return True
 
     async def _connect_maybe_tls(
         self, accepted: socket.socket, listener: Listener, source: "_Source"
@@ -194,8 +205,7 @@ class Acceptor:
                 raise NoTlsError(
                     "tls: first record does not look like a TLS handshake" if first else "EOF"
                 )
-            await self._loop.connect_accepted_socket(lambda: self._make_protocol(PLAIN), accepted)
-            return True
+            return await self._connect_plain(accepted)
         gate = _Gate()
         transport, _ = await self._loop.connect_accepted_socket(
             lambda: gate, accepted, ssl=self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S

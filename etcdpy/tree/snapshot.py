@@ -87,7 +87,7 @@ class Restorer:
         self._row_count += 1
         try:
             kind = row[0] if row else None
-            if type(kind) is not int:  # 1.0 is equal to 1
+            if not isinstance(kind, int) or isinstance(kind, bool):  # 1.0 and True are equal to 1
                 raise self._damage(f"a row of kind {kind!r} is out of place")
             if kind == NODE and self._phase in (HEADER, NODE):
                 self._add_node(row)

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, cast
+
+import uvloop
 
 from etcdpy.http.acceptor import Acceptor, Listener
 
@@ -106,3 +108,31 @@ def test_a_connection_that_was_only_just_accepted_is_closed_as_well() -> None:
             assert accepted.fileno() == -1
 
     asyncio.run(test())
+
+
+def test_a_protocol_that_has_its_transport_keeps_it_when_the_acceptor_closes() -> None:
+    """uvloop tells a protocol nothing when what connects it is cancelled behind its back."""
+
+    async def test() -> None:
+        acceptors: list[Acceptor] = []
+        closing: asyncio.Future[asyncio.Task[None]] = asyncio.get_running_loop().create_future()
+        transports: list[asyncio.Transport] = []
+
+        class Closer(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                transports.append(cast(asyncio.Transport, transport))
+                loop = asyncio.get_running_loop()
+                closing.set_result(loop.create_task(acceptors[0].close()))
+
+        listener = bound_socket()
+        acceptors.append(Acceptor([Listener(listener)], lambda _: Closer(), 10, None))
+        acceptors[0].start()
+        async with asyncio.timeout(DEADLINE_S):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await (await closing)
+            transports[0].write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+        writer.close()
+        transports[0].close()
+
+    uvloop.run(test())
