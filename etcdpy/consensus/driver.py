@@ -320,14 +320,14 @@ class Driver:
     def _persisted(self) -> None:
         """Do what the end of a batch's write allows, the next batch's write first."""
         must_apply = not self._inbox.proposals or self._is_over
-        self._actions = self._pump.persisted(must_apply=must_apply)
-        self._position = 0
+        actions = self._pump.persisted(must_apply=must_apply)
         if must_apply:
+            self._actions, self._position = actions, 0
             self._execute()
-            return
-        for action in self._actions:
-            self._do(action)
-        self._begin()
+        else:
+            for action in actions:
+                self._do(action)
+            self._begin()
 
     def _do(self, action: Action) -> None:
         if isinstance(action, Apply):

@@ -63,13 +63,17 @@ def _check_token(text: str) -> None:
         _check_jwt(options)
 
 
+def _is_duration(text: str) -> bool:
+    try:
+        parse_duration_ns(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_jwt(options: Mapping[str, str]) -> None:
     method, ttl = options.get("sign-method", ""), options.get("ttl", "")
-    try:
-        parse_duration_ns(ttl or "0")
-    except ValueError:
-        method = ""
-    if method not in _SIGN_METHODS:
+    if method not in _SIGN_METHODS or not _is_duration(ttl or "0"):
         raise StartRefusedError("auth: invalid auth options")
     names = ("priv-key",) if method.startswith("HS") else ("priv-key", "pub-key")
     if not any(options.get(name) for name in names):

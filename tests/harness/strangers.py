@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from etcdpy.consensus.codec import PLACE_MAX
 from etcdpy.consensus.messages import (
     ConfState,
     Entry,
@@ -12,9 +13,6 @@ from etcdpy.consensus.messages import (
     MessageKind,
     SnapshotMeta,
 )
-
-#: The end of what a codec believes of terms and indexes.
-PLACE_MAX = 2**62
 
 
 @dataclass

@@ -27,7 +27,7 @@ from tests.http.peering import (
     run,
     until,
 )
-from tests.http.peers.test_port import Answer, dial, lone
+from tests.http.peers.test_port import Answer, Dialled, dial, lone
 
 HEAD, ROWS, FOOT = 1, 2, 3
 MESSAGE = Message(MessageKind.SNAPSHOT, 2, 1, 3, snapshot=SNAPSHOT)
@@ -297,12 +297,22 @@ def flipped(body: Body) -> Body:
     return body
 
 
+def send(dialled: Dialled, body: bytes, sender: int = 2, missing: int = 0) -> None:
+    headers = greeting(sender, 1) | {"Content-Length": str(len(body) + missing)}
+    dialled.request("POST /raft/snapshot/etcdpy", headers)
+    dialled.writer.write(body)
+
+
 async def post(node: Node, body: bytes, sender: int = 2, missing: int = 0) -> Answer:
     async with dial(node) as dialled:
-        headers = greeting(sender, 1) | {"Content-Length": str(len(body) + missing)}
-        dialled.request("POST /raft/snapshot/etcdpy", headers)
-        dialled.writer.write(body)
+        send(dialled, body, sender, missing)
         return await dialled.answer()
+
+
+async def begin(node: Node, dialled: Dialled, body: bytes, missing: int) -> None:
+    """Send all but the end of a request, and return when some of it is on the disk."""
+    send(dialled, body[:-missing], missing=missing)
+    await until(lambda: node.disk.received and node.disk.received[0].rows, "begun")
 
 
 def good() -> Body:
@@ -401,10 +411,7 @@ def test_who_leads_no_more_when_it_has_come_is_refused() -> None:
     async def test() -> None:
         async with lone() as node, dial(node) as dialled:
             body = good().data
-            headers = greeting(2, 1) | {"Content-Length": str(len(body))}
-            dialled.request("POST /raft/snapshot/etcdpy", headers)
-            dialled.writer.write(body[:-1])
-            await until(lambda: node.disk.received and node.disk.received[0].rows, "begun")
+            await begin(node, dialled, body, missing=1)
             node.driver.status.term = 4
             dialled.writer.write(body[-1:])
             answer = await dialled.answer()
@@ -432,10 +439,7 @@ def test_a_cut_request_leaves_nothing() -> None:
     async def test() -> None:
         async with lone() as node, dial(node) as dialled:
             data = good().data
-            headers = greeting(2, 1) | {"Content-Length": str(len(data))}
-            dialled.request("POST /raft/snapshot/etcdpy", headers)
-            dialled.writer.write(data[:-3])
-            await until(lambda: node.disk.received and node.disk.received[0].rows, "begun")
+            await begin(node, dialled, data, missing=3)
             dialled.writer.write_eof()
             answer = await dialled.answer()
             assert answer.status == 400
